@@ -1,0 +1,3 @@
+"""Compiler flags of this project's own code; generated code and system headers get none of them."""
+
+STRICT = ["-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Werror"]
