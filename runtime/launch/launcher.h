@@ -1,0 +1,96 @@
+// Starts a process that executes a plan (plan_format.h), and does the host's half of it.
+//
+//   launcher                               child
+//     socketpair, clone3 ------------------> put descriptors in place, enter cgroups
+//     on_cloned(), kAfterClone steps
+//     go ----------------------------------> (if there was anything to wait for)
+//                                            kSetup steps
+//     <------------------------ console ---- (if the plan has one)
+//     <-------------------------- hooks ---- (if the plan has kRuntimeHooks steps)
+//     kRuntimeHooks steps, go -------------> kEnter steps
+//     <-------------------------- ready ---- (if the plan has a gate)
+//   Launch returns
+//   OpenGate: go --------------------------> kStart steps, execve
+//   ReadStatus: end of file <-------------- execve closed the socket: the program runs
+//               failure     <-------------- a step failed, or the child died
+//
+// The caller must be single-threaded: Launch clones without atfork handlers, and for a plan that
+// joins a container it enters the container's pid namespace for its children for the length of one
+// clone. Uses raw types only, allocates nothing, throws nothing. Thread-hostile.
+//
+// Sources: clone(2), pidfd_open(2), setns(2), unix(7), runtime-spec runtime.md#lifecycle.
+#ifndef OCID_RUNTIME_LAUNCH_LAUNCHER_H_
+#define OCID_RUNTIME_LAUNCH_LAUNCHER_H_
+
+#include <sys/types.h>
+
+#include <cstddef>
+
+#include "runtime/base/unique_fd.h"
+#include "runtime/plan/plan_format.h"
+
+namespace ocid {
+
+// Descriptors that the child needs; all are lent. Everything else that the caller has open is
+// closed in the child, close-on-exec or not.
+struct LaunchFds {
+  // Become 0, 1 and 2. None: /dev/null. Not used if the plan makes a console.
+  BorrowedFd standard_input;
+  BorrowedFd standard_output;
+  BorrowedFd standard_error;
+  // A cgroup2 directory that the child is born into.
+  BorrowedFd cgroup;
+  // Open cgroup.procs files that the child writes itself into, first thing.
+  const int* cgroup_procs = nullptr;
+  size_t cgroup_procs_count = 0;
+  // A process of the container to join, as a pidfd; for plans with kPlanJoins.
+  BorrowedFd join;
+  // This many descriptors from 3 on stay open in the program.
+  unsigned preserve = 0;
+  // Standard output and error of hooks; none: /dev/null.
+  BorrowedFd hook_output;
+};
+
+inline constexpr size_t kMaxCgroupProcs = 32;
+
+// Called after the clone and before the child does anything; may block. The child goes on if it
+// returns 0; an errno ends the launch with kFailedCallback.
+struct OnCloned {
+  int (*function)(void* context, pid_t pid, BorrowedFd pidfd) = nullptr;
+  void* context = nullptr;
+};
+
+struct Launched {
+  pid_t pid = -1;  // as the caller sees it; a child of the caller, which must wait for it
+  UniqueFd pidfd;
+  UniqueFd console;  // master of the pseudo-terminal, close-on-exec, blocking
+  UniqueFd status;   // readable when ReadStatus has something to say
+};
+
+// Blocks until the child stands at its gate; for a plan without a gate, until the clone and the
+// host's steps are done. On failure no process is left: the child has been killed and reaped.
+[[nodiscard]] FailureRecord Launch(const PlanView& plan, const LaunchFds& fds,
+                                   const OnCloned& on_cloned, Launched* out);
+
+// Lets a child that stands at its gate go on. Does not block. EPIPE if it is gone.
+[[nodiscard]] FailureRecord OpenGate(const Launched& launched);
+
+enum class LaunchStatus {
+  kPending,   // call again when `status` is readable
+  kExecuted,  // the program runs
+  kFailed,    // see the failure; the child exits, the caller reaps it as ever
+};
+
+// Does not block. Receives the console of a plan without a gate into `launched->console` on the
+// way.
+LaunchStatus ReadStatus(const PlanView& plan, Launched* launched, FailureRecord* failure);
+
+// Runs the plan's hooks of kPoststartHooks or kPoststopHooks in order, each with the OCI state on
+// its standard input; blocks until they are done or their timeouts are. Stops at the first that
+// fails. `pid` is the container's, 0 when it has stopped.
+[[nodiscard]] FailureRecord RunHooks(const PlanView& plan, Phase phase, pid_t pid,
+                                     BorrowedFd hook_output = {});
+
+}  // namespace ocid
+
+#endif  // OCID_RUNTIME_LAUNCH_LAUNCHER_H_
