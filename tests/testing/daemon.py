@@ -1,0 +1,194 @@
+"""A daemon of the test's own, its client, and a census of what the host has of it."""
+
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+from tests.testing import bundle as bundles
+
+OCID = "daemon/ocid"
+OCICTL = "client/ocictl"
+SUPERVISOR = "runtime/supervisor/ocid-supervisor"
+
+
+class CommandFailed(AssertionError):
+    """An ocictl that was expected to succeed did not."""
+
+
+def pids():
+    """Every process there is, zombies included."""
+    return [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
+
+
+def descendants(cgroup_parent):
+    """Cgroup folders below any folder of this name, in every hierarchy."""
+    found = []
+    for base in pathlib.Path("/sys/fs/cgroup").glob(f"**/{cgroup_parent}"):
+        found += [str(path) for path in base.rglob("*") if path.is_dir()]
+    return found
+
+
+def wait_until(condition, seconds=10.0, what="condition"):
+    """Polls: for facts of the host that nothing announces."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
+        time.sleep(0.005)
+
+
+class Daemon:
+    """An ocid with folders, socket and cgroup parent of its own, all removed by close()."""
+
+    def __init__(self, *flags):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="ocid-test-", dir="/tmp"))
+        self.root = self.folder / "root"
+        self.state = self.folder / "state"
+        self.socket = self.folder / "ocid.sock"
+        self.cgroup_parent = self.folder.name
+        self.flags = list(flags)
+        self.log = self.folder / "ocid.log"
+        self.process = None
+        self.rootfs = bundles.make_rootfs(self.folder / "rootfs")
+        self.start()
+
+    def start(self):
+        """Starts the daemon and returns when it serves."""
+        assert self.process is None
+        with open(self.log, "ab") as log:
+            # A session of its own: a signal to the test's group must not reach it.
+            self.process = subprocess.Popen(
+                [OCID, "--root", self.root, "--state", self.state,
+                 "--listen", f"unix://{self.socket}", "--supervisor", os.path.realpath(SUPERVISOR),
+                 "--cgroup-parent", self.cgroup_parent,
+                 "--cdi-spec-dir", self.folder / "cdi", "--log-format", "json", *self.flags],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        wait_until(self._serves, what=f"{OCID} serves")
+
+    def _serves(self):
+        if self.process.poll() is not None:
+            raise AssertionError(f"ocid ended with {self.process.returncode}:\n{self.log.read_text()}")
+        return self.socket.exists() and self.ctl("version", check=False).returncode == 0
+
+    def kill(self):
+        """kill -9: what the daemon had in memory is gone."""
+        self.process.kill()
+        self.process.wait()
+        self.process = None
+
+    def terminate(self):
+        """SIGTERM, as an init system would; returns its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(timeout=30)
+        self.process = None
+        return code
+
+    def ctl(self, *args, check=True, timeout=60, stdin=subprocess.DEVNULL):
+        """Runs ocictl; with `check` its exit code must be 0."""
+        command = [OCICTL, "--address", f"unix://{self.socket}", *map(str, args)]
+        done = subprocess.run(command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              text=True, timeout=timeout, check=False)
+        if check and done.returncode != 0:
+            raise CommandFailed(f"{' '.join(command)}: exit {done.returncode}\n{done.stdout}"
+                                f"{done.stderr}\nocid says:\n{self.tail()}")
+        return done
+
+    def spawn(self, *args, **kwargs):
+        """Starts ocictl and returns the running process."""
+        command = [OCICTL, "--address", f"unix://{self.socket}", *map(str, args)]
+        kwargs.setdefault("stdin", subprocess.DEVNULL)
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                **kwargs)
+
+    def inspect(self, container):
+        return json.loads(self.ctl("inspect", container).stdout)
+
+    def bundle(self, *args, name=None, spec=None):
+        """A bundle that runs `args` on the shared root file system."""
+        name = name or f"bundle-{len(list(self.folder.glob('bundle-*')))}"
+        return bundles.write(self.folder / name, spec or bundles.config(*args), rootfs=self.rootfs)
+
+    def run_detached(self, container, *args, **kwargs):
+        """Creates and starts a container that runs `args`."""
+        self.ctl("create", "--bundle", self.bundle(*args, **kwargs), container)
+        self.ctl("start", container)
+
+    def tail(self, lines=30):
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+    def census(self):
+        """Counts of everything a container may leave behind."""
+        pid = self.process.pid
+        return {
+            "container processes": len([p for p in pids() if self._runs_our_busybox(p)]),
+            "supervisors": len([p for p in pids() if self._is_our_supervisor(p)]),
+            "children of the daemon": len(_children(pid)),
+            "mounts": len(pathlib.Path("/proc/self/mountinfo").read_text().splitlines()),
+            "daemon mounts": len(pathlib.Path(f"/proc/{pid}/mountinfo").read_text().splitlines()),
+            "descriptors": len(os.listdir(f"/proc/{pid}/fd")),
+            "cgroups": len(descendants(self.cgroup_parent)),
+            "container folders": sorted(os.listdir(self.root / "containers")),
+            "state folders": sorted(os.listdir(self.state / "containers")),
+        }
+
+    def _runs_our_busybox(self, pid):
+        try:
+            return os.path.samefile(f"/proc/{pid}/exe", self.rootfs / "bin" / "busybox")
+        except OSError:
+            return False
+
+    def _is_our_supervisor(self, pid):
+        """It runs from a memfd, so it is known by the folders of ours that it holds open."""
+        try:
+            if "ocid-supervisor" not in os.readlink(f"/proc/{pid}/exe"):
+                return False
+            links = [os.readlink(entry.path) for entry in os.scandir(f"/proc/{pid}/fd")]
+        except OSError:
+            return False
+        return any(link.startswith(str(self.folder)) for link in links)
+
+    def close(self):
+        """Removes every container, the daemon and its folders, whatever the test left."""
+        try:
+            if self.process is None or self.process.poll() is not None:
+                self.process = None
+                self.start()
+            ids = self.ctl("list", "-q").stdout.split()
+            if ids:
+                self.ctl("delete", "-f", *ids)
+        finally:
+            if self.process is not None and self.process.poll() is None:
+                self.process.kill()
+                self.process.wait()
+            for path in sorted(descendants(self.cgroup_parent), key=len, reverse=True):
+                kill = pathlib.Path(path, "cgroup.kill")
+                if kill.exists():
+                    kill.write_text("1")
+                _remove_cgroup(path)
+            for path in pathlib.Path("/sys/fs/cgroup").glob(f"**/{self.cgroup_parent}"):
+                _remove_cgroup(path)
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _children(pid):
+    """Its children, zombies included: what it forgot to reap shows here."""
+    found = []
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        found += (task / "children").read_text().split()
+    return found
+
+
+def _remove_cgroup(path):
+    def gone():
+        try:
+            os.rmdir(path)
+        except FileNotFoundError:
+            pass
+        except OSError:
+            return False
+        return True
+    wait_until(gone, what=f"rmdir {path}")

@@ -1,0 +1,143 @@
+"""Runs Bazel's test targets and counts test cases: the work behind tests/run."""
+
+import argparse
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import urllib.parse
+import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass, field
+
+BAZEL = os.environ.get("BAZEL", "bazel")
+BENCHMARK = "//tests/benchmark:lifecycle_benchmark"
+
+# In this order: what is fast and small first.
+QUICK = ("unit tests", ["--build_tests_only", "--test_tag_filters=-requires-root"])
+PRIVILEGED = ("suites that need root",
+              ["--build_tests_only", "--test_tag_filters=requires-root", "--config=opt"])
+
+
+@dataclass
+class Counts:
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    # (test, reason) of each skipped case.
+    reasons: list = field(default_factory=list)
+
+    def add(self, other):
+        self.passed += other.passed
+        self.failed += other.failed
+        self.skipped += other.skipped
+        self.reasons += other.reasons
+
+
+def skip_reason(case):
+    """The reason of a skipped case, or None for one that ran."""
+    skipped = case.find("skipped")
+    if skipped is not None:
+        return skipped.get("message") or (skipped.text or "").strip() or "no reason given"
+    if case.get("result") in ("skipped", "suppressed") or case.get("status") == "notrun":
+        return "no reason given"
+    return None
+
+
+def count_cases(xml_path):
+    """The cases in one test.xml. An unreadable file, or one without cases, counts nothing."""
+    counts = Counts()
+    try:
+        root = ElementTree.parse(xml_path).getroot()
+    except (OSError, ElementTree.ParseError):
+        return counts
+    for case in root.iter("testcase"):
+        if case.find("failure") is not None or case.find("error") is not None:
+            counts.failed += 1
+            continue
+        reason = skip_reason(case)
+        if reason is None:
+            counts.passed += 1
+            continue
+        counts.skipped += 1
+        # GoogleTest puts the place before the reason: keep the reason.
+        text = reason.strip().splitlines()[-1] if reason.strip() else "no reason given"
+        counts.reasons.append((f"{case.get('classname')}.{case.get('name')}", text))
+    return counts
+
+
+def count_events(path):
+    """Counts what the build event file of one `bazel test` says was run."""
+    totals = Counts()
+    if not os.path.exists(path):
+        return totals
+    with open(path, encoding="utf-8") as lines:
+        for line in lines:
+            event = json.loads(line)
+            if "testResult" in event:
+                result = event["testResult"]
+                files = {f["name"]: f.get("uri", "") for f in result.get("testActionOutput", [])}
+                uri = files.get("test.xml", "")
+                counts = count_cases(urllib.parse.unquote(re.sub("^file://", "", uri)))
+                passed = result.get("status") in ("PASSED", "FLAKY")
+                if not passed and counts.failed == 0:
+                    counts.failed = 1  # it died, or timed out, before it could say
+                elif passed and counts.passed + counts.skipped == 0:
+                    counts.passed = 1  # a program that reports no cases
+                totals.add(counts)
+            elif event.get("testSummary", {}).get("overallStatus") == "NO_STATUS":
+                totals.failed += 1  # it did not build
+    return totals
+
+
+def run_tests(title, flags, targets):
+    """One `bazel test`; its output goes to ours. Bazel's status 4 means that nothing matched."""
+    print(f"==== {title}", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        events = os.path.join(folder, "events.json")
+        command = [BAZEL, "test", *flags, "--build_event_json_file=" + events, "--", *targets]
+        status = subprocess.run(command, check=False).returncode
+        counts = count_events(events)
+    if status not in (0, 3, 4) and counts.failed == 0:
+        counts.failed = 1  # the build failed before any test could
+    print(f"---- {title}: {counts.passed} passed, {counts.failed} failed, "
+          f"{counts.skipped} skipped", flush=True)
+    return counts
+
+
+def run_benchmark(flags):
+    return subprocess.run([BAZEL, "run", "--config=opt", *flags, BENCHMARK], check=False).returncode
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="tests/run", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="unit tests only")
+    parser.add_argument("--benchmark", action="store_true", help="benchmarks instead of tests")
+    parser.add_argument("--config", action="append", default=[], help="kind of build, see .bazelrc")
+    parser.add_argument("targets", nargs="*", default=["//..."])
+    options = parser.parse_args()
+
+    os.chdir(pathlib.Path(__file__).resolve().parents[2])
+    flags = ["--config=" + config for config in options.config]
+    if os.environ.get("CI") == "true":
+        flags += ["--config=ci", "--test_env=CI=true"]
+    if options.benchmark:
+        return run_benchmark(flags)
+
+    suites = [QUICK]
+    if not options.quick:
+        suites.append(PRIVILEGED)
+    totals = Counts()
+    for title, suite_flags in suites:
+        totals.add(run_tests(title, suite_flags + flags, options.targets))
+
+    for test, reason in totals.reasons:
+        print(f"skipped: {test}: {reason}")
+    print(f"{totals.passed} passed, {totals.failed} failed, {totals.skipped} skipped", flush=True)
+    return 1 if totals.failed or totals.passed == 0 else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
