@@ -1,0 +1,423 @@
+#include "daemon/config.h"
+
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <fstream>
+#include <map>
+#include <set>
+#include <sstream>
+#include <utility>
+
+#include "absl/algorithm/container.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "daemon/base/version.h"
+#include "yaml-cpp/yaml.h"
+
+namespace ocid {
+namespace {
+
+constexpr char kFooter[] = R"(
+ocid keeps containers: it makes them from OCI bundles, runs and watches them, and serves the gRPC API
+ocid.v1 on unix sockets. ocictl is the client for people. Containers outlive the daemon: stop, restart
+or upgrade it at any time.
+
+Configuration file: YAML with the names of the options above without their dashes, lists for options
+that may be repeated. The command line wins over it. See what is in force with --check-config.
+
+Signals:  SIGTERM, SIGINT  finish what is under way, then end (a second one: at once)
+          SIGHUP           read `log-level` from the configuration file again
+Exit:     0  ended as told, or --check-config found nothing wrong
+          1  could not start, or failed
+          2  the command line or the configuration file is wrong
+          3  another daemon has the directories or the socket
+          4  something was still under way when the drain timeout ran out (it is finished or undone
+             at the next start)
+
+Example:  ocid --root /tmp/o/root --state /tmp/o/state --listen unix:///tmp/o/ocid.sock
+          ocictl --address unix:///tmp/o/ocid.sock list
+)";
+
+absl::string_view View(std::string_view text) { return {text.data(), text.size()}; }
+
+enum class Kind { kValue, kList, kSwitch };
+
+// One key of the configuration: the command line, the file and --check-config all go by this table.
+struct Option {
+  const char* name;
+  const char* placeholder;
+  const char* help;
+  Kind kind;
+  // Sets one value; for a list, appends it.
+  absl::Status (*set)(DaemonConfig& config, const std::string& value);
+  std::vector<std::string> (*get)(const DaemonConfig& config);
+  void (*clear)(DaemonConfig& config) = nullptr;  // a list's
+};
+
+absl::Status SetAbsolutePath(std::string& field, const std::string& value) {
+  if (!absl::StartsWith(value, "/")) {
+    return absl::InvalidArgumentError(absl::StrCat(QuoteForLog(value), " is not an absolute path"));
+  }
+  if (value.find('\0') != std::string::npos) {
+    return absl::InvalidArgumentError(absl::StrCat(QuoteForLog(value), " holds a NUL"));
+  }
+  field = value;
+  return absl::OkStatus();
+}
+
+absl::Status SetNumber(int& field, const std::string& value, int min, int max) {
+  int number = 0;
+  if (!absl::SimpleAtoi(value, &number) || number < min || number > max) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(QuoteForLog(value), " is not a number from ", min, " to ", max));
+  }
+  field = number;
+  return absl::OkStatus();
+}
+
+absl::Status SetDuration(absl::Duration& field, const std::string& value) {
+  absl::Duration duration;
+  if (!absl::ParseDuration(value, &duration) || duration <= absl::ZeroDuration() ||
+      duration > absl::Hours(24)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        QuoteForLog(value), " is not a duration such as \"30s\" or \"2m\", of at most 24h"));
+  }
+  field = duration;
+  return absl::OkStatus();
+}
+
+absl::Status SetBool(bool& field, const std::string& value) {
+  if (value != "true" && value != "false") {
+    return absl::InvalidArgumentError(
+        absl::StrCat(QuoteForLog(value), " is neither true nor false"));
+  }
+  field = value == "true";
+  return absl::OkStatus();
+}
+
+absl::Status AddListener(DaemonConfig& config, const std::string& value) {
+  const absl::StatusOr<std::string> path = ParseUnixAddress(value);
+  if (!path.ok()) return path.status();
+  config.listen.push_back(value);
+  return absl::OkStatus();
+}
+
+absl::Status SetCgroupManager(DaemonConfig& config, const std::string& value) {
+  for (const char* known : {"auto", "systemd", "cgroupfs", "none"}) {
+    if (value == known) {
+      config.cgroup_manager = value;
+      return absl::OkStatus();
+    }
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat(QuoteForLog(value), " is not a cgroup manager (auto, systemd, cgroupfs, none)"));
+}
+
+template <typename T>
+absl::Status SetParsed(T& field, absl::StatusOr<T> value) {
+  if (!value.ok()) return value.status();
+  field = *value;
+  return absl::OkStatus();
+}
+
+using Config = DaemonConfig;
+using Value = const std::string&;
+using Values = std::vector<std::string>;
+
+const std::vector<Option>& Options() {
+  static const auto* const kOptions = new std::vector<Option>{
+      {"root", "DIR", "What must survive a reboot: records, logs, exit codes", Kind::kValue,
+       [](Config& c, Value v) { return SetAbsolutePath(c.root, v); },
+       [](const Config& c) -> Values { return {c.root}; }},
+      {"state", "DIR", "What lasts as long as this boot; best on tmpfs", Kind::kValue,
+       [](Config& c, Value v) { return SetAbsolutePath(c.state, v); },
+       [](const Config& c) -> Values { return {c.state}; }},
+      {"listen", "unix:///PATH", "Where to serve the API; may be repeated", Kind::kList,
+       AddListener, [](const Config& c) -> Values { return c.listen; },
+       [](Config& c) { c.listen.clear(); }},
+      {"listen-group", "GROUP", "Group that may connect; default: the daemon's own", Kind::kValue,
+       [](Config& c, Value v) {
+         c.listen_group = v;
+         return absl::OkStatus();
+       },
+       [](const Config& c) -> Values { return {c.listen_group}; }},
+      {"cgroup-manager", "NAME", "auto, systemd, cgroupfs or none", Kind::kValue, SetCgroupManager,
+       [](const Config& c) -> Values { return {c.cgroup_manager}; }},
+      {"cgroup-parent", "PATH", "cgroupfs: where containers go; systemd: the slice", Kind::kValue,
+       [](Config& c, Value v) {
+         c.cgroup_parent = v;
+         return absl::OkStatus();
+       },
+       [](const Config& c) -> Values { return {c.cgroup_parent}; }},
+      {"allow-missing-controllers", "BOOL",
+       "A limit that no cgroup controller of this host can enforce is a warning, not an error",
+       Kind::kSwitch, [](Config& c, Value v) { return SetBool(c.allow_missing_controllers, v); },
+       [](const Config& c) -> Values { return {c.allow_missing_controllers ? "true" : "false"}; }},
+      {"cdi-spec-dir", "DIR", "CDI files, in rising priority; may be repeated", Kind::kList,
+       [](Config& c, Value v) { return SetAbsolutePath(c.cdi_spec_dirs.emplace_back(), v); },
+       [](const Config& c) -> Values { return c.cdi_spec_dirs; },
+       [](Config& c) { c.cdi_spec_dirs.clear(); }},
+      {"supervisor", "PATH",
+       "The supervisor's program; default: ocid-supervisor beside ocid, or in ../libexec/ocid",
+       Kind::kValue, [](Config& c, Value v) { return SetAbsolutePath(c.supervisor, v); },
+       [](const Config& c) -> Values { return {c.supervisor}; }},
+      {"log-level", "LEVEL", "debug, info, warning or error", Kind::kValue,
+       [](Config& c, Value v) { return SetParsed(c.log_level, ParseLogLevel(v)); },
+       [](const Config& c) -> Values { return {std::string(LogLevelName(c.log_level))}; }},
+      {"log-format", "FORMAT", "text, or json: one object a line", Kind::kValue,
+       [](Config& c, Value v) { return SetParsed(c.log_format, ParseLogFormat(v)); },
+       [](const Config& c) -> Values { return {std::string(LogFormatName(c.log_format))}; }},
+      {"max-threads", "N", "Operations that may wait for the kernel or a disk side by side",
+       Kind::kValue, [](Config& c, Value v) { return SetNumber(c.max_threads, v, 1, 4096); },
+       [](const Config& c) -> Values { return {absl::StrCat(c.max_threads)}; }},
+      {"container-queue", "N", "Operations that may wait for their turn on one container",
+       Kind::kValue, [](Config& c, Value v) { return SetNumber(c.container_queue, v, 1, 65536); },
+       [](const Config& c) -> Values { return {absl::StrCat(c.container_queue)}; }},
+      {"launch-timeout", "DURATION", "How long a create or a start may take, hooks included",
+       Kind::kValue, [](Config& c, Value v) { return SetDuration(c.launch_timeout, v); },
+       [](const Config& c) -> Values { return {absl::FormatDuration(c.launch_timeout)}; }},
+      {"drain-timeout", "DURATION", "How long to finish what is under way when told to end",
+       Kind::kValue, [](Config& c, Value v) { return SetDuration(c.drain_timeout, v); },
+       [](const Config& c) -> Values { return {absl::FormatDuration(c.drain_timeout)}; }},
+  };
+  return *kOptions;
+}
+
+// Replaces what `option` says by `values`.
+absl::Status SetOption(const Option& option, const Values& values, DaemonConfig& config) {
+  if (option.clear != nullptr) option.clear(config);
+  for (const std::string& value : values) {
+    const absl::Status status = option.set(config, value);
+    if (!status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Values> ReadValues(const Option& option, const YAML::Node& node) {
+  if (node.IsScalar()) return Values{node.Scalar()};
+  if (option.kind != Kind::kList || !node.IsSequence()) {
+    return absl::InvalidArgumentError(option.kind == Kind::kList
+                                          ? "a value or a list of values is wanted"
+                                          : "one value is wanted");
+  }
+  Values values;
+  for (const YAML::Node& item : node) {
+    if (!item.IsScalar()) return absl::InvalidArgumentError("a list of plain values is wanted");
+    values.push_back(item.Scalar());
+  }
+  return values;
+}
+
+absl::Status ErrorAt(std::string_view file, const YAML::Mark& mark, absl::string_view what) {
+  return absl::InvalidArgumentError(absl::StrCat(View(file), ":", mark.line + 1, ": ", what));
+}
+
+absl::Status ApplyEntry(const YAML::Node& key, const YAML::Node& value, std::string_view file,
+                        DaemonConfig& config) {
+  if (!key.IsScalar()) return ErrorAt(file, key.Mark(), "a key is not a plain value");
+  for (const Option& option : Options()) {
+    if (key.Scalar() != option.name) continue;
+    absl::StatusOr<Values> values = ReadValues(option, value);
+    absl::Status status = values.ok() ? SetOption(option, *values, config) : values.status();
+    if (status.ok()) return status;
+    return ErrorAt(file, value.Mark().is_null() ? key.Mark() : value.Mark(),
+                   absl::StrCat(option.name, ": ", status.message()));
+  }
+  return ErrorAt(file, key.Mark(), absl::StrCat("unknown key ", QuoteForLog(key.Scalar())));
+}
+
+absl::StatusOr<std::string> ReadConfigFile(const std::string& path) {
+  std::ifstream stream(path, std::ios::binary);
+  if (!stream) {
+    return absl::InvalidArgumentError(absl::StrCat(path, ": cannot be opened"));
+  }
+  std::string text(kMaxConfigFileBytes + 1, '\0');
+  stream.read(text.data(), static_cast<std::streamsize>(text.size()));
+  if (stream.bad()) return absl::InvalidArgumentError(absl::StrCat(path, ": cannot be read"));
+  text.resize(static_cast<size_t>(stream.gcount()));
+  if (text.size() > kMaxConfigFileBytes) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, ": larger than ", kMaxConfigFileBytes, " bytes"));
+  }
+  return text;
+}
+
+// What the command line said.
+struct CommandLine {
+  std::map<std::string, Values> options;  // those that were given
+  std::string config_file;                // empty: not given
+  bool check_config = false;
+  std::string text;  // help or version
+};
+
+std::string JoinForHelp(const Values& values) {
+  std::string text;
+  for (const std::string& value : values) absl::StrAppend(&text, text.empty() ? "" : " ", value);
+  return text;
+}
+
+absl::StatusOr<CommandLine> ReadCommandLine(int argc, const char* const* argv) {
+  CommandLine line;
+  CLI::App app("ocid - the container daemon", "ocid");
+  app.footer(kFooter);
+  app.set_help_flag("-h,--help", "Print this help and exit");
+  app.set_version_flag("--version", absl::StrCat("ocid ", View(kVersion)),
+                       "Print the version and exit");
+  app.add_option("--config", line.config_file,
+                 absl::StrCat("Configuration file; default: ", View(kDefaultConfigFile),
+                              ", where it exists"))
+      ->type_name("FILE");
+  app.add_flag("--check-config", line.check_config,
+               "Check the configuration, print what is in force and exit");
+
+  const DaemonConfig defaults;
+  std::map<std::string, Values> values;
+  for (const Option& option : Options()) {
+    const std::string shown = JoinForHelp(option.get(defaults));
+    const std::string help = shown.empty() || option.kind == Kind::kSwitch
+                                 ? option.help
+                                 : absl::StrCat(option.help, " [", shown, "]");
+    const std::string name = absl::StrCat("--", option.name);
+    Values& slot = values[option.name];
+    if (option.kind == Kind::kSwitch) {
+      app.add_flag_function(
+          name, [&slot](int64_t) { slot = {"true"}; }, help);
+      continue;
+    }
+    CLI::Option* added = app.add_option(name, slot, help)->type_name(option.placeholder);
+    added->expected(1)->allow_extra_args(false);
+    added->multi_option_policy(option.kind == Kind::kList ? CLI::MultiOptionPolicy::TakeAll
+                                                          : CLI::MultiOptionPolicy::Throw);
+  }
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& success) {
+    std::ostringstream out;
+    app.exit(success, out, out);
+    line.text = out.str();
+    return line;
+  } catch (const CLI::ParseError& error) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(error.what(), " (ocid --help lists the options)"));
+  }
+  for (auto& [name, given] : values) {
+    if (!given.empty()) line.options.emplace(name, std::move(given));
+  }
+  return line;
+}
+
+// A value as YAML reads it back, quoted where it must be.
+std::string YamlScalar(const std::string& value) {
+  const bool plain = absl::c_all_of(value, [](char c) {
+    return absl::ascii_isalnum(static_cast<unsigned char>(c)) || absl::StrContains("/._-", c);
+  });
+  return plain && !value.empty() ? value : QuoteForLog(value);
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> ParseUnixAddress(std::string_view address) {
+  constexpr std::string_view kScheme = "unix://";
+  if (!address.starts_with(kScheme)) {
+    const bool network = address.starts_with("tcp:") || address.starts_with("http") ||
+                         address.starts_with("dns:") || address.starts_with("ipv");
+    return absl::InvalidArgumentError(absl::StrCat(
+        QuoteForLog(address), network
+                                  ? ": plaintext TCP is not offered: whoever can connect is root "
+                                    "here. A TCP listener needs mutual TLS, which this version "
+                                    "does not have; use unix:///PATH"
+                                  : " is not an address such as unix:///run/ocid/ocid.sock"));
+  }
+  std::string path(address.substr(kScheme.size()));
+  absl::Status status = SetAbsolutePath(path, std::string(path));
+  if (!status.ok()) return status;
+  if (path.size() >= sizeof(sockaddr_un::sun_path)) {
+    return absl::InvalidArgumentError(absl::StrCat(path, ": a socket's path has at most ",
+                                                   sizeof(sockaddr_un::sun_path) - 1, " bytes"));
+  }
+  return path;
+}
+
+absl::Status ApplyConfigText(std::string_view text, std::string_view file, DaemonConfig& config) {
+  YAML::Node root;
+  try {
+    root = YAML::Load(std::string(text));
+  } catch (const YAML::Exception& error) {
+    return ErrorAt(file, error.mark, error.msg);
+  }
+  if (root.IsNull()) return absl::OkStatus();
+  if (!root.IsMap()) return ErrorAt(file, root.Mark(), "a mapping of keys to values is wanted");
+  std::set<std::string> seen;
+  for (const auto& entry : root) {
+    if (entry.first.IsScalar() && !seen.insert(entry.first.Scalar()).second) {
+      return ErrorAt(file, entry.first.Mark(),
+                     absl::StrCat(QuoteForLog(entry.first.Scalar()), " stands here twice"));
+    }
+    const absl::Status status = ApplyEntry(entry.first, entry.second, file, config);
+    if (!status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
+std::string DescribeConfig(const DaemonConfig& config) {
+  std::string text;
+  for (const Option& option : Options()) {
+    const Values values = option.get(config);
+    if (option.kind != Kind::kList) {
+      if (values[0].empty()) continue;
+      absl::StrAppend(&text, option.name, ": ", YamlScalar(values[0]), "\n");
+      continue;
+    }
+    absl::StrAppend(&text, option.name, values.empty() ? ": []\n" : ":\n");
+    for (const std::string& value : values) {
+      absl::StrAppend(&text, "  - ", YamlScalar(value), "\n");
+    }
+  }
+  return text;
+}
+
+absl::StatusOr<Invocation> ReadInvocation(int argc, const char* const* argv) {
+  const absl::StatusOr<CommandLine> line = ReadCommandLine(argc, argv);
+  if (!line.ok()) return line.status();
+  Invocation invocation;
+  if (!line->text.empty()) {
+    invocation.action = Invocation::Action::kPrint;
+    invocation.text = line->text;
+    return invocation;
+  }
+  const std::string default_file(kDefaultConfigFile);
+  if (!line->config_file.empty()) {
+    invocation.config_file = line->config_file;
+  } else if (access(default_file.c_str(), F_OK) == 0) {
+    invocation.config_file = default_file;
+  }
+  if (!invocation.config_file.empty()) {
+    const absl::StatusOr<std::string> text = ReadConfigFile(invocation.config_file);
+    if (!text.ok()) return text.status();
+    const absl::Status status = ApplyConfigText(*text, invocation.config_file, invocation.config);
+    if (!status.ok()) return status;
+  }
+  for (const Option& option : Options()) {
+    const auto given = line->options.find(option.name);
+    if (given == line->options.end()) continue;
+    const absl::Status status = SetOption(option, given->second, invocation.config);
+    if (!status.ok()) {
+      return absl::InvalidArgumentError(absl::StrCat("--", option.name, ": ", status.message()));
+    }
+  }
+  if (invocation.config.listen.empty()) {
+    return absl::InvalidArgumentError("listen: at least one address is needed");
+  }
+  if (line->check_config) {
+    invocation.action = Invocation::Action::kCheckConfig;
+    invocation.text = DescribeConfig(invocation.config);
+  }
+  return invocation;
+}
+
+}  // namespace ocid

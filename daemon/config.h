@@ -1,0 +1,76 @@
+// DaemonConfig: what `ocid` was told, by its command line and by its configuration file.
+//
+// Both have the same keys: `--log-level debug` is `log-level: debug` in the file, and an option
+// that may be repeated is a list there. What the command line names wins over the file, which wins
+// over the defaults. The file is YAML, one mapping at the top:
+//
+//   root: /srv/ocid
+//   listen:
+//     - unix:///run/ocid/ocid.sock
+//   cdi-spec-dir: [/etc/cdi, /var/run/cdi]
+//
+// An unknown or repeated key and a value that does not fit are errors that name file, line and key.
+// Values: thread-compatible. ReadInvocation reads the file and so blocks; the rest is pure.
+#ifndef OCID_DAEMON_CONFIG_H_
+#define OCID_DAEMON_CONFIG_H_
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "daemon/base/log.h"
+
+namespace ocid {
+
+inline constexpr std::string_view kDefaultConfigFile = "/etc/ocid/ocid.yaml";
+inline constexpr size_t kMaxConfigFileBytes = 1 << 20;
+
+struct DaemonConfig {
+  std::string root = "/var/lib/ocid";
+  std::string state = "/run/ocid";
+  std::vector<std::string> listen = {"unix:///run/ocid/ocid.sock"};
+  std::string listen_group;  // empty: the daemon's own
+  std::string cgroup_manager = "auto";
+  std::string cgroup_parent;  // empty: the manager's default
+  bool allow_missing_controllers = false;
+  std::vector<std::string> cdi_spec_dirs = {"/etc/cdi", "/var/run/cdi"};
+  std::string supervisor;  // empty: found beside the daemon's executable
+  LogLevel log_level = LogLevel::kInfo;
+  LogFormat log_format = LogFormat::kText;
+  int max_threads = 64;
+  int container_queue = 64;
+  absl::Duration launch_timeout = absl::Seconds(120);
+  absl::Duration drain_timeout = absl::Seconds(30);
+};
+
+struct Invocation {
+  enum class Action {
+    kServe,
+    kCheckConfig,  // `text` is the configuration in force, as a configuration file
+    kPrint,        // `text` is help or version
+  };
+  Action action = Action::kServe;
+  DaemonConfig config;
+  std::string config_file;  // that was read; empty: none
+  std::string text;
+};
+
+// Reads the command line, and the configuration file that it names or that is at the default place.
+absl::StatusOr<Invocation> ReadInvocation(int argc, const char* const* argv);
+
+// Applies a configuration file's text to `config`; `file` is for error texts.
+absl::Status ApplyConfigText(std::string_view text, std::string_view file, DaemonConfig& config);
+
+// The configuration as a configuration file: applied to anything, it gives this configuration.
+std::string DescribeConfig(const DaemonConfig& config);
+
+// The path of "unix:///PATH". INVALID_ARGUMENT for any other kind of address.
+absl::StatusOr<std::string> ParseUnixAddress(std::string_view address);
+
+}  // namespace ocid
+
+#endif  // OCID_DAEMON_CONFIG_H_
