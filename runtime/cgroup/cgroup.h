@@ -1,8 +1,8 @@
 // Cgroup: one container's control group, in every hierarchy that holds a part of it.
 //
 // The part in cgroup2 is always there: it tracks the container's processes, freezes them and kills
-// them. Limits live in whichever hierarchy has the controller: on a hybrid host in directories of the
-// same path below the v1 mounts, of which only those exist that the container's resources need.
+// them. Limits live in whichever hierarchy has the controller: on a hybrid host in directories of
+// the same path below the v1 mounts, of which only those exist that the container's resources need.
 //
 // The first process of a container is born in its cgroup, so that no moment exists in which it is
 // outside: clone3(CLONE_INTO_CGROUP) with unified_fd(), and the child itself writes "0" to each of
@@ -14,11 +14,11 @@
 //   ...
 //   (*cgroup)->Remove(absl::Seconds(10));
 //
-// Ownership: holds descriptors of its directories, and no claim on the kernel's objects: destroying a
-// Cgroup leaves the control group as it is; Remove() removes it.
-// Thread-compatible. Calls read and write cgroup files, which is fast; those that wait take a timeout.
-// With the manager `none` there is no control group: exists() is false, and what needs one answers
-// FAILED_PRECONDITION, NO_CGROUP.
+// Ownership: holds descriptors of its directories, and no claim on the kernel's objects: destroying
+// a Cgroup leaves the control group as it is; Remove() removes it. Thread-compatible. Calls read
+// and write cgroup files, which is fast; those that wait take a timeout. With the manager `none`
+// there is no control group: exists() is false, and what needs one answers FAILED_PRECONDITION,
+// NO_CGROUP.
 //
 // Reasons of errors (runtime/base/error_details.h):
 //   CONTROLLER_MISSING    no hierarchy here has the controller ("controller", "pointer")
@@ -53,8 +53,9 @@ namespace ocid {
 
 // Where one part of a container's cgroup is, for reports and for the record on disk.
 struct CgroupPath {
-  std::string controllers;  // "" for cgroup2, else as mounted: "memory", "cpu,cpuacct", "name=systemd"
-  std::string directory;    // absolute: "/sys/fs/cgroup/memory/ocid/web"
+  std::string
+      controllers;  // "" for cgroup2, else as mounted: "memory", "cpu,cpuacct", "name=systemd"
+  std::string directory;  // absolute: "/sys/fs/cgroup/memory/ocid/web"
 
   friend bool operator==(const CgroupPath&, const CgroupPath&) = default;
 };
@@ -74,8 +75,8 @@ class Cgroup {
   // writing "0". Lent until the Cgroup changes (Update may add directories) or dies.
   virtual std::vector<BorrowedFd> v1_procs_fds() const = 0;
 
-  // Call once the container's first process is in the cgroup. A systemd scope cannot begin without a
-  // process, so one that does nothing holds it open until then. No effect with other managers.
+  // Call once the container's first process is in the cgroup. A systemd scope cannot begin without
+  // a process, so one that does nothing holds it open until then. No effect with other managers.
   virtual void ReleaseAnchor() = 0;
 
   // The directories that exist, cgroup2 first.
@@ -106,13 +107,14 @@ class Cgroup {
 
   virtual absl::StatusOr<CgroupStats> Stats() const = 0;
 
-  // Processes killed for lack of memory below this cgroup. 0 without a memory cgroup: a kill is then
-  // not this container's limit at work.
+  // Processes killed for lack of memory below this cgroup. 0 without a memory cgroup: a kill is
+  // then not this container's limit at work.
   virtual absl::StatusOr<uint64_t> OomKillCount() const = 0;
 
   // Applies `resources` (linux.resources; members that are absent stay as they are). Everything is
   // checked before anything is written; the error of a write names the file. Where the container
-  // has no cgroup yet in a v1 hierarchy that a new limit needs, one is made and its processes moved.
+  // has no cgroup yet in a v1 hierarchy that a new limit needs, one is made and its processes
+  // moved.
   virtual absl::Status Update(const nlohmann::json& resources) = 0;
 
   // Kills what is left, waits until it is gone, and removes all directories, sub-cgroups first.

@@ -1,8 +1,10 @@
 // CgroupManager: makes the control groups of containers, and finds them again.
 //
-//   cgroupfs  writes cgroup files itself. cgroup2 must be mounted; v1 hierarchies beside it (a hybrid
+//   cgroupfs  writes cgroup files itself. cgroup2 must be mounted; v1 hierarchies beside it (a
+//   hybrid
 //             host) are used for the controllers that they have.
-//   systemd   a transient scope per container, so that systemd, which owns the tree on a host that it
+//   systemd   a transient scope per container, so that systemd, which owns the tree on a host that
+//   it
 //             runs, knows the container and its limits and keeps them over a daemon-reload.
 //   none      no control groups at all; containers with limits are refused.
 //
@@ -10,19 +12,20 @@
 //   empty                          <parent>/<id>                       ocid-<id>.scope in <slice>
 //   "a/b"                          <parent>/a/b                        an error
 //   "/a/b"                         /a/b from the mount's root          an error
-//   "slice:prefix:name"            an error                            <prefix>-<name>.scope in <slice>
+//   "slice:prefix:name"            an error                            <prefix>-<name>.scope in
+//   <slice>
 //
 // The manager never touches a cgroup that it did not make: Create fails with ALREADY_EXISTS,
-// CGROUP_BUSY where the path is populated (an empty leftover of the same path is taken over after its
-// removal), Remove removes the leaf and its sub-cgroups, and parents only when they were made by this
-// path and are empty.
+// CGROUP_BUSY where the path is populated (an empty leftover of the same path is taken over after
+// its removal), Remove removes the leaf and its sub-cgroups, and parents only when they were made
+// by this path and are empty.
 //
-// `resources` is linux.resources of the OCI spec, or null. Conversions: runtime/cgroup/cgroup_settings.h.
-// Without `resources.devices` access to devices is not restricted: the default list is the business of
-// who writes the spec.
+// `resources` is linux.resources of the OCI spec, or null. Conversions:
+// runtime/cgroup/cgroup_settings.h. Without `resources.devices` access to devices is not
+// restricted: the default list is the business of who writes the spec.
 //
-// A Cgroup may outlive the manager that made it. Thread-safe. Create and Open with `systemd` wait for
-// systemd at most Options::systemd_timeout.
+// A Cgroup may outlive the manager that made it. Thread-safe. Create and Open with `systemd` wait
+// for systemd at most Options::systemd_timeout.
 #ifndef OCID_RUNTIME_CGROUP_CGROUP_MANAGER_H_
 #define OCID_RUNTIME_CGROUP_CGROUP_MANAGER_H_
 
@@ -76,8 +79,8 @@ class CgroupManager {
   virtual absl::Status Validate(std::string_view id, std::string_view cgroups_path,
                                 const nlohmann::json& resources) const = 0;
 
-  // Makes the cgroup, empty, with every limit in force. `unit_properties`: from ParseUnitAnnotations,
-  // of use to `systemd` only. On failure nothing is left behind.
+  // Makes the cgroup, empty, with every limit in force. `unit_properties`: from
+  // ParseUnitAnnotations, of use to `systemd` only. On failure nothing is left behind.
   virtual absl::StatusOr<std::unique_ptr<Cgroup>> Create(
       std::string_view id, std::string_view cgroups_path, const nlohmann::json& resources,
       const std::vector<UnitProperty>& unit_properties = {}) = 0;

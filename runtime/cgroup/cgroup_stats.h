@@ -41,7 +41,7 @@ struct CpuStats {
   uint64_t usage_ns = 0;
   uint64_t user_ns = 0;
   uint64_t system_ns = 0;
-  uint64_t periods = 0;            // of the quota; 0 without one
+  uint64_t periods = 0;  // of the quota; 0 without one
   uint64_t throttled_periods = 0;
   uint64_t throttled_ns = 0;
 };
@@ -53,8 +53,8 @@ struct MemoryStats {
   std::optional<uint64_t> swap_usage_bytes;  // swap alone, also on v1
   std::optional<uint64_t> swap_limit_bytes;
   uint64_t oom_kills = 0;
-  uint64_t limit_hits = 0;                   // v2 memory.events "max", v1 memory.failcnt
-  std::map<std::string, uint64_t> details;   // memory.stat as it is; names differ between v1 and v2
+  uint64_t limit_hits = 0;                  // v2 memory.events "max", v1 memory.failcnt
+  std::map<std::string, uint64_t> details;  // memory.stat as it is; names differ between v1 and v2
 };
 
 struct PidsStats {

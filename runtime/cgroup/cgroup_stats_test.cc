@@ -36,16 +36,16 @@ TEST(ParseIoStat, ReadsADevicePerLineAndIgnoresUnknownFields) {
       "8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=5 dios=6 cost.vrate=100.00\n"
       "253:1 rbytes=9\n");
   ASSERT_TRUE(devices.ok()) << devices.status();
-  EXPECT_EQ(*devices, (std::vector<IoDeviceStats>{{8, 0, 1, 2, 3, 4, 5, 6},
-                                                  {253, 1, 9, 0, 0, 0, 0, 0}}));
+  EXPECT_EQ(*devices,
+            (std::vector<IoDeviceStats>{{8, 0, 1, 2, 3, 4, 5, 6}, {253, 1, 9, 0, 0, 0, 0, 0}}));
 }
 
 TEST(ParseBlkio, JoinsBytesAndOperationsByDevice) {
   const auto devices = ParseBlkio("8:0 Read 10\n8:0 Write 20\n8:0 Total 30\nTotal 30\n",
                                   "8:0 Read 1\n8:0 Write 2\n254:0 Discard 3\nTotal 6\n");
   ASSERT_TRUE(devices.ok()) << devices.status();
-  EXPECT_EQ(*devices, (std::vector<IoDeviceStats>{{8, 0, 10, 20, 1, 2, 0, 0},
-                                                  {254, 0, 0, 0, 0, 0, 0, 3}}));
+  EXPECT_EQ(*devices,
+            (std::vector<IoDeviceStats>{{8, 0, 10, 20, 1, 2, 0, 0}, {254, 0, 0, 0, 0, 0, 0, 3}}));
 }
 
 }  // namespace

@@ -15,9 +15,12 @@ struct Describer {
   }
   std::string operator()(const std::string& value) const { return value; }
   std::string operator()(const UnitProperty::Bytes& value) const {
-    return absl::StrCat("[", absl::StrJoin(value, " ", [](std::string* out, uint8_t byte) {
-                          absl::StrAppend(out, absl::Hex(byte, absl::kZeroPad2));
-                        }), "]");
+    return absl::StrCat("[",
+                        absl::StrJoin(value, " ",
+                                      [](std::string* out, uint8_t byte) {
+                                        absl::StrAppend(out, absl::Hex(byte, absl::kZeroPad2));
+                                      }),
+                        "]");
   }
   std::string operator()(const UnitProperty::Strings& value) const {
     return absl::StrCat("[", absl::StrJoin(value, ", "), "]");

@@ -14,9 +14,9 @@
 namespace ocid {
 
 struct UnitProperty {
-  using Bytes = std::vector<uint8_t>;                                 // "ay": a CPU or node mask
-  using Strings = std::vector<std::string>;                           // "as"
-  using DeviceLimits = std::vector<std::pair<std::string, uint64_t>>;  // "a(st)"
+  using Bytes = std::vector<uint8_t>;                                    // "ay": a CPU or node mask
+  using Strings = std::vector<std::string>;                              // "as"
+  using DeviceLimits = std::vector<std::pair<std::string, uint64_t>>;    // "a(st)"
   using DeviceRules = std::vector<std::pair<std::string, std::string>>;  // "a(ss)"
   using Value = std::variant<bool, int32_t, uint32_t, uint64_t, std::string, Bytes, Strings,
                              DeviceLimits, DeviceRules>;
