@@ -83,7 +83,7 @@ enum class LaunchStatus {
 
 // Does not block. Receives the console of a plan without a gate into `launched->console` on the
 // way.
-LaunchStatus ReadStatus(const PlanView& plan, Launched* launched, FailureRecord* failure);
+LaunchStatus ReadStatus(Launched* launched, FailureRecord* failure);
 
 // Runs the plan's hooks of kPoststartHooks or kPoststopHooks in order, each with the OCI state on
 // its standard input; blocks until they are done or their timeouts are. Stops at the first that

@@ -49,15 +49,16 @@ enum class Opcode : uint16_t {
   kWriteProcSelf,        // r0 file of the host's /proc/self, r1 what to write
   kSetHostPropagation,   // n0 MS_* type for every mount of the copied namespace
   kIsolateParentMount,   // r0 path: the mount that holds it becomes private, for pivot_root
-  kAttachRootfs,         // r0 host path of the root file system, bound onto itself
+  kAttachRootfs,         // n0 1: private; r0 host path of the root file system, bound onto itself
   kOpenTree,             // n0 slot, n1 recursive, n2 SourceCheck; r0 host path
   kAttachTree,           // n0 slot, n1 TargetFlags; mount attributes in n2..n5; r0 destination
   kMountFs,              // n1 TargetFlags, attributes in n2..n5, n0 number of parameters;
                          // r0 type, r1 destination, r2 list of key, value pairs
   kSetMountAttributes,   // n1 TargetFlags, n2..n5; r0 path
   kMakeDirectory,        // n0 mode; r0 path
-  kMakeSymlink,          // r0 target, r1 path
-  kMakeNode,             // n0 mode with type, n1 major, n2 minor, n3 uid, n4 gid; r0 path
+  kMakeSymlink,          // n0 replace what is there; r0 directory, r1 name, r2 target
+  kMakeNode,             // n0 mode with type, n1 major, n2 minor, n3 uid, n4 gid;
+                         // r0 directory, r1 name
   kMaskPath,             // r0 path
   kReadonlyPath,         // r0 path
   kMakeConsole,          // n0 rows, n1 columns, n2 uid, n3 bind it to /dev/console
@@ -73,16 +74,17 @@ enum class Opcode : uint16_t {
   kSetRlimit,            // n0 resource, n1 soft, n2 hard
   kSetScheduler,         // n0 policy, n1 flags, n2 nice, n3 priority, n4 runtime, n5 deadline;
                          // r0: period as 8 bytes
+  kSetAffinity,          // r0 the CPU mask
   kSetIoPriority,        // n0 ioprio_set(2) value
   kSetPersonality,       // n0 persona
   kSetMemoryPolicy,      // n0 mode with flags, n1 number of bits; r0 the node mask
-  kChangeDirectory,      // n0 1: a directory that this user may not enter is left for a later step;
-                         // r0 path
+  kChangeDirectory,      // r0 path; it must lie inside the root
   kSetNoNewPrivileges,   //
   kBoundCapabilities,    // n0 mask to keep
   kSetUser,              // n0 uid, n1 gid, n2 number of groups; r0 groups as uint32_t
   kSetCapabilities,      // n0 effective, n1 permitted, n2 inheritable, n3 ambient
   kSetUmask,             // n0
+  kResetSignals,         // default actions, empty mask
   kLoadSeccomp,          // n0 SECCOMP_FILTER_FLAG_*; r0 struct sock_filter[]
   kExecute,              // n0 argument count, n1 environment count; r0 arguments, r1 environment,
                          // r2 PATH to search if the first argument has no slash

@@ -1,0 +1,165 @@
+#include "runtime/child/execute_plan.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/prctl.h>
+
+#include "runtime/child/run_hook.h"
+#include "runtime/child/setup_protocol.h"
+#include "runtime/child/step_machine.h"
+
+namespace ocid {
+namespace {
+
+[[noreturn]] void Exit(int code) {
+  for (;;) raw::Call(SYS_exit_group, code);
+}
+
+[[noreturn]] void Fail(int socket, uint32_t step, const Outcome& outcome) {
+  const FailureRecord failure = MakeFailure(step, outcome.error, outcome.detail, outcome.argument);
+  SendMessage(socket, {MessageKind::kFailed, 0, failure});
+  Exit(1);
+}
+
+// The launcher's silence means that it died, or gave up: then so do we.
+void AwaitGo(int socket) {
+  SetupMessage message;
+  int fd = -1;
+  const long received = ReceiveMessage(socket, &message, &fd);
+  raw::Close(fd);
+  if (received != 1 || message.kind != MessageKind::kGo) Exit(1);
+}
+
+void EnterCgroups(const ChildArguments& arguments) {
+  for (size_t i = 0; i < arguments.cgroup_procs_count; ++i) {
+    const long written = raw::Retry(SYS_write, arguments.cgroup_procs[i], "0", 1);
+    if (written < 0) {
+      Fail(arguments.setup_socket, kFailedCgroup,
+           From(written, FailureDetail::kNone, static_cast<uint32_t>(i)));
+    }
+  }
+}
+
+// Leaves exactly this open: 0, 1, 2; the preserved ones from 3 on; then the socket, the process to
+// join and the hooks' output, all three close-on-exec.
+void PlaceDescriptors(const ChildArguments& arguments, StepMachine& machine) {
+  const unsigned first = 3 + arguments.preserve;
+  const int wanted[6] = {arguments.standard[0],  arguments.standard[1], arguments.standard[2],
+                         arguments.setup_socket, arguments.join,        arguments.hook_output};
+  const unsigned place[6] = {0, 1, 2, first, first + 1, first + 2};
+  long copy[6];
+  long result = 0;
+  // All of them out of the way first: any may sit where another belongs.
+  for (int i = 0; i < 6 && result >= 0; ++i) {
+    const int source = wanted[i];
+    if (source < 0) {
+      copy[i] = i < 3 ? raw::Call(SYS_openat, AT_FDCWD, "/dev/null", O_RDWR | O_CLOEXEC) : -1;
+      if (i < 3 && copy[i] >= 0 && copy[i] < static_cast<long>(first + 3)) {
+        const long low = copy[i];
+        copy[i] = raw::Call(SYS_fcntl, low, F_DUPFD_CLOEXEC, first + 3);
+        raw::Close(static_cast<int>(low));
+      }
+    } else {
+      copy[i] = raw::Call(SYS_fcntl, source, F_DUPFD_CLOEXEC, first + 3);
+    }
+    if (source >= 0 || i < 3) result = copy[i];
+  }
+  if (result >= 0) machine.socket = static_cast<int>(copy[3]);
+  for (int i = 0; i < 6 && result >= 0; ++i) {
+    if (copy[i] < 0) {
+      raw::Close(static_cast<int>(place[i]));
+      continue;
+    }
+    result = raw::Call(SYS_dup3, copy[i], place[i], i < 3 ? 0 : O_CLOEXEC);
+  }
+  for (unsigned fd = 3; fd < first && result >= 0; ++fd) {
+    raw::Call(SYS_fcntl, fd, F_SETFD, 0);  // not open: not preserved
+  }
+  if (result >= 0) {
+    machine.socket = static_cast<int>(first);
+    machine.join = arguments.join < 0 ? -1 : static_cast<int>(first + 1);
+    machine.hook_output = arguments.hook_output < 0 ? -1 : static_cast<int>(first + 2);
+    machine.first_private_fd = first;
+    result = raw::Call(SYS_close_range, first + 3, ~0u, 0);
+  }
+  if (result < 0) Fail(machine.socket, kFailedDescriptors, From(result));
+}
+
+Outcome ExecuteStep(StepMachine& machine, const PlanStep& step) {
+  if (static_cast<Opcode>(step.opcode) == Opcode::kRunHook) {
+    // Its own pid namespace is the one that a hook in the container sees.
+    const auto pid = static_cast<pid_t>(raw::Call(SYS_getpid));
+    return RunHook(machine.plan, step, pid, machine.hook_output);
+  }
+  Outcome outcome = ExecuteMountStep(machine, step);
+  if (outcome.error == ENOSYS) outcome = ExecuteDeviceStep(machine, step);
+  if (outcome.error == ENOSYS) outcome = ExecuteIdentityStep(machine, step);
+  return outcome;
+}
+
+void ExecutePhase(StepMachine& machine, Phase phase) {
+  for (uint32_t i = machine.plan.begin(phase); i < machine.plan.end(phase); ++i) {
+    const Outcome outcome = ExecuteStep(machine, machine.plan.step(i));
+    if (!outcome.ok()) Fail(machine.socket, i, outcome);
+  }
+}
+
+void Say(const StepMachine& machine, MessageKind kind) {
+  if (SendMessage(machine.socket, {kind, 0, {}}) < 0) Exit(1);
+}
+
+// Whatever the setup had open stays out of reach of the last steps: a working directory of
+// /proc/self/fd/N must find nothing (CVE-2024-21626).
+void ForgetSetup(StepMachine& machine) {
+  raw::Call(SYS_close_range, machine.first_private_fd + 3, ~0u, 0);
+  machine.root.release();
+  machine.proc.release();
+  machine.empty_directory.release();
+  machine.directory.release();
+  raw::Close(machine.join);
+  machine.join = -1;
+}
+
+// The last step of a plan is its kExecute.
+void PrepareProgram(StepMachine& machine) {
+  const PlanView& plan = machine.plan;
+  if (plan.step_count() == 0 || plan.end(Phase::kStart) == plan.begin(Phase::kStart)) return;
+  const uint32_t last = plan.end(Phase::kStart) - 1;
+  const PlanStep& step = plan.step(last);
+  const long made = MakeStringVectors(plan, step.ref[0], step.number[0], step.ref[1],
+                                      step.number[1], &machine.program);
+  if (made < 0) Fail(machine.socket, last, From(made));
+}
+
+}  // namespace
+
+void ExecutePlan(const PlanView& plan, const ChildArguments& arguments) {
+  // Others in the namespaces that we enter must not trace us or open our files (CVE-2016-9962);
+  // execve undoes it.
+  raw::Call(SYS_prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
+  EnterCgroups(arguments);
+  StepMachine machine;
+  machine.plan = plan;
+  machine.socket = arguments.setup_socket;
+  for (int& slot : machine.slot) slot = -1;
+  PlaceDescriptors(arguments, machine);
+  raw::Call(SYS_umask, 0);
+
+  if (arguments.await_host) AwaitGo(machine.socket);
+  ExecutePhase(machine, Phase::kSetup);
+  if (plan.begin(Phase::kRuntimeHooks) != plan.end(Phase::kRuntimeHooks)) {
+    Say(machine, MessageKind::kAtRuntimeHooks);
+    AwaitGo(machine.socket);
+  }
+  ExecutePhase(machine, Phase::kEnter);
+  ForgetSetup(machine);
+  PrepareProgram(machine);
+  if (plan.has(kPlanHasGate)) {
+    Say(machine, MessageKind::kReady);
+    AwaitGo(machine.socket);
+  }
+  ExecutePhase(machine, Phase::kStart);
+  Fail(machine.socket, kFailedPlan, From(-ENOEXEC));
+}
+
+}  // namespace ocid
