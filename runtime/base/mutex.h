@@ -58,6 +58,15 @@ class CondVar {
     return signalled;
   }
 
+  // Measures on the monotonic clock: setting the wall clock changes nothing. False after `duration`.
+  bool WaitFor(Mutex& mutex, absl::Duration duration) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+    std::unique_lock<std::mutex> lock(mutex.mutex_, std::adopt_lock);
+    const bool signalled = condition_.wait_for(lock, absl::ToChronoNanoseconds(duration)) ==
+                           std::cv_status::no_timeout;
+    lock.release();
+    return signalled;
+  }
+
   void Signal() { condition_.notify_one(); }
   void SignalAll() { condition_.notify_all(); }
 
