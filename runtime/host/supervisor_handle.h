@@ -82,8 +82,7 @@ struct CreateRequest {
   std::string_view plan;       // the bytes of a LaunchPlan
   BorrowedFd cgroup2_dir;      // the init is born in it; may be invalid
   std::vector<BorrowedFd> cgroup1_procs;  // cgroup.procs of v1 hierarchies, open for writing
-  bool tty = false;            // the plan makes a console
-  bool open_stdin = false;     // without a tty: a pipe instead of /dev/null
+  bool open_stdin = false;     // without a console: a pipe instead of /dev/null
   LogLimits log;
 };
 
@@ -92,8 +91,14 @@ struct ExecRequest {
   std::string_view plan;       // a join plan
   BorrowedFd cgroup2_dir;
   std::vector<BorrowedFd> cgroup1_procs;
-  bool tty = false;
-  bool open_stdin = false;     // without a tty: a pipe instead of /dev/null
+  bool open_stdin = false;     // without a console: a pipe instead of /dev/null
+  // Attach before the program runs, so that no byte of its output can be overwritten unseen.
+  bool attach = false;
+};
+
+struct ExecStarted {
+  ProcessIdentity process;
+  UniqueFd stream;  // for AttachStream, if `attach`
 };
 
 enum class ProcessState {
@@ -162,8 +167,8 @@ class SupervisorHandle {
 
   // Launches an exec and waits until its program has been executed. After an error there is no
   // such exec.
-  virtual absl::StatusOr<ProcessIdentity> Exec(const ExecRequest& request,
-                                               absl::Duration timeout) = 0;
+  virtual absl::StatusOr<ExecStarted> Exec(const ExecRequest& request,
+                                           absl::Duration timeout) = 0;
 
   // An empty exec id names the init, here and below.
   virtual absl::Status Resize(std::string_view exec_id, uint16_t rows, uint16_t columns,
@@ -171,8 +176,8 @@ class SupervisorHandle {
   virtual absl::Status CloseStdin(std::string_view exec_id, absl::Duration timeout) = 0;
 
   // One end of a socket over which frames flow both ways (runtime/host/attach_stream.h). One client
-  // at a time: the newest takes over. An exec whose client does not read waits; the init does not:
-  // its client finds a gap in the offsets, while the log has everything.
+  // at a time: the newest takes over. An exec whose client does not read waits for it; the init
+  // waits a second, and then its client finds a gap in the offsets, while the log has everything.
   virtual absl::StatusOr<UniqueFd> Attach(std::string_view exec_id, AttachOffsets offsets,
                                           absl::Duration timeout) = 0;
 
