@@ -120,9 +120,9 @@ absl::Status SpecEditor::ApplyToShadow(const Json& patch, SpecStep& step) {
       std::optional<SpecConflict> conflict = FindConflict(operation);
       if (conflict.has_value()) {
         const ActorKind previous = journal_.steps()[conflict->previous_step].actor.kind;
-        if (step.actor.kind == ActorKind::kPlugin && previous == ActorKind::kRequest &&
+        if (step.actor.kind == ActorKind::kNri && previous == ActorKind::kRequest &&
             !options_.plugins_override_request) {
-          return MakeError(absl::StatusCode::kFailedPrecondition, "SPEC_OVERRIDE_REFUSED",
+          return MakeError(absl::StatusCode::kFailedPrecondition, "DEVICE_CONFLICT",
                            absl::StrCat(step.actor.name, ": may not override ", conflict->what,
                                         ", which the request set"),
                            {{"actor", step.actor.name}, {"pointer", conflict->pointer}});

@@ -5,7 +5,7 @@
 // minimal patch, and notes which values of other actors it overrode. An edit that fails leaves
 // document and journal as they were.
 //
-//   editor.Edit({.kind = ActorKind::kCdiDevice, .name = "vendor.com/gpu=0"},
+//   editor.Edit({.kind = ActorKind::kCdi, .name = "vendor.com/gpu=0"},
 //               [&](SpecEdit& edit) -> absl::Status {
 //                 SetEnv("GPU", "0", edit.spec.json());
 //                 return absl::OkStatus();
@@ -14,7 +14,7 @@
 // Who may override whom: until the request's phase is over, later actors override earlier ones;
 // that is what they are for. From then on each value that an actor replaces or removes is recorded
 // as a conflict with its previous writer. Devices may do so. Plugins may too, except for values
-// that the request set: that fails with FAILED_PRECONDITION, reason SPEC_OVERRIDE_REFUSED, unless
+// that the request set: that fails with FAILED_PRECONDITION, reason DEVICE_CONFLICT, unless
 // Options::plugins_override_request is set. Finalize only normalises and conflicts with nobody.
 //
 // Not thread-safe: one editor makes one spec. Nothing blocks beyond what the edit itself does.
@@ -42,8 +42,8 @@ struct SpecEdit {
   OciSpec& spec;
   std::vector<IgnoredEdit> ignored;
 
-  void Ignore(std::string_view pointer, std::string_view what, std::string_view reason) {
-    ignored.push_back({std::string(pointer), std::string(what), std::string(reason)});
+  void Ignore(std::string_view pointer, std::string_view requested_json, std::string_view reason) {
+    ignored.push_back({std::string(pointer), std::string(requested_json), std::string(reason)});
   }
 };
 

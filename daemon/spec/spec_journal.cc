@@ -18,9 +18,8 @@ constexpr int kSchema = 1;
 
 constexpr std::array<std::string_view, 6> kPhaseNames = {"base",    "defaults", "request",
                                                          "devices", "plugins",  "final"};
-constexpr std::array<std::string_view, 9> kActorKindNames = {"bundle",     "image",   "upgrade",
-                                                             "default",    "request", "cdi-spec",
-                                                             "cdi-device", "plugin",  "finalize"};
+constexpr std::array<std::string_view, 9> kActorKindNames = {
+    "bundle", "image", "upgrade", "strip", "default", "request", "cdi", "nri", "finalize"};
 
 template <size_t n>
 std::optional<size_t> IndexOf(const std::array<std::string_view, n>& names, std::string_view name) {
@@ -74,7 +73,7 @@ void AppendStep(const SpecStep& step, std::string& out) {
     if (out.back() != '[') out.push_back(',');
     out.push_back('{');
     AppendMember("pointer", ignored.pointer, out);
-    AppendMember("what", ignored.what, out);
+    AppendMember("requested", ignored.requested_json, out);
     AppendMember("reason", ignored.reason, out);
     out.push_back('}');
   }
@@ -153,7 +152,7 @@ absl::StatusOr<SpecStep> ParseStep(const Json& object, size_t index) {
   for (const Json& element : reader.Array("ignored")) {
     ObjectReader ignored(element);
     step.ignored.push_back(
-        {ignored.String("pointer"), ignored.String("what"), ignored.String("reason")});
+        {ignored.String("pointer"), ignored.String("requested"), ignored.String("reason")});
     if (!ignored.missing().empty()) return StepError(index, "a malformed ignored edit");
   }
   for (const Json& element : reader.Array("conflicts")) {

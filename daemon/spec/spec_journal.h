@@ -39,25 +39,25 @@ namespace ocid {
 enum class SpecPhase { kBase, kDefaults, kRequest, kDevices, kPlugins, kFinal };
 
 enum class ActorKind {
-  kBundle,     // config.json of the bundle
-  kImage,      // configuration of an image
-  kUpgrade,    // an old or loosely written document brought to current form
-  kDefault,    // the daemon, where nobody said anything
-  kRequest,    // the caller of CreateContainer
-  kCdiSpec,    // edits of a CDI file as a whole; actor is "<vendor>/<class>"
-  kCdiDevice,  // edits of one CDI device; actor is "<vendor>/<class>=<name>"
-  kPlugin,     // an NRI plugin; actor is "NN-name"
-  kFinalize,   // normalisation
+  kBundle,   // config.json of the bundle
+  kImage,    // configuration of an image
+  kUpgrade,  // an old document brought to today's form
+  kStrip,    // something taken out because it may not stand where it stood
+  kDefault,  // the daemon, where nobody said anything; actor is "defaults:<what>"
+  kRequest,  // the caller of CreateContainer
+  kCdi,      // a CDI device, "<vendor>/<class>=<name>", or its file's own edits, "<vendor>/<class>"
+  kNri,      // an NRI plugin; actor is "NN-name"
+  kFinalize,  // normalisation
 };
 
-// "base", "defaults", ...; "bundle", "cdi-device", ...: stable, part of the blob.
+// "base", "defaults", ...; "bundle", "cdi", ...: stable, part of the blob.
 std::string_view SpecPhaseName(SpecPhase phase);
 std::string_view ActorKindName(ActorKind kind);
 
 // Something an actor asked for that did not happen.
 struct IgnoredEdit {
-  std::string pointer;  // where it would have been; may be empty
-  std::string what;     // "remove environment variable FOO"
+  std::string pointer;         // where it would have been; may be empty
+  std::string requested_json;  // what was asked for, as JSON text; may be empty
   std::string reason;
 
   friend bool operator==(const IgnoredEdit&, const IgnoredEdit&) = default;
@@ -76,10 +76,10 @@ struct SpecConflict {
 
 struct SpecActor {
   ActorKind kind = ActorKind::kBundle;
-  std::string name;
-  std::string version;        // empty if it has none
-  std::string source_file;    // empty if there is none
-  std::string source_sha256;  // "sha256:<hex>" of that file as it was used
+  std::string name = {};
+  std::string version = {};        // empty if it has none
+  std::string source_file = {};    // empty if there is none
+  std::string source_sha256 = {};  // "sha256:<hex>" of that file as it was used
 
   friend bool operator==(const SpecActor&, const SpecActor&) = default;
 };

@@ -41,6 +41,11 @@ struct SpecUser {
   std::vector<uint32_t> additional_gids;  // added to those of the bundle
 };
 
+struct SpecConsoleSize {
+  uint32_t height = 0;  // in characters
+  uint32_t width = 0;
+};
+
 // What the request says on top of the bundle. Absent: the bundle's word stands.
 struct SpecOverrides {
   std::optional<std::vector<std::string>> args;
@@ -49,6 +54,8 @@ struct SpecOverrides {
   std::optional<std::string> cwd;
   std::optional<SpecUser> user;
   std::optional<bool> terminal;
+  std::optional<SpecConsoleSize> console_size;
+  std::optional<bool> no_new_privileges;
   std::optional<bool> readonly_rootfs;
   std::optional<std::string> hostname;
   std::map<std::string, std::string> annotations;

@@ -1,0 +1,43 @@
+// The transformers that the daemon's pipeline is made of, one file each.
+//
+// In the order of their phases:
+//   bundle       kBase      the bundle's config.json, as it is
+//   upgrade      kBase      nulls stripped, an old version brought to today's form
+//   defaults     kDefaults  what a bundle may leave out; see below
+//   request      kRequest   the overrides of the request
+//   cdi_devices  kDevices   one step for each CDI file's own edits, one for each device
+//   finalize     kFinal     normalisation, then validation
+//
+// Defaults never override what a bundle says: its config.json is its author's word, and an author
+// who leaves out masked paths, mounts or a seccomp profile may mean it. So a default only completes
+// what has no meaning without it, each in a step of its own:
+//   defaults:root-path      /root/path made absolute, relative to the bundle
+//   defaults:mount-sources  sources of bind mounts likewise
+//   defaults:cgroups-path   /linux/cgroupsPath, where the bundle has none
+//
+// All are safe to use from several threads.
+#ifndef OCID_DAEMON_SPEC_TRANSFORMERS_TRANSFORMERS_H_
+#define OCID_DAEMON_SPEC_TRANSFORMERS_TRANSFORMERS_H_
+
+#include <vector>
+
+#include "daemon/spec/spec_transformer.h"
+
+namespace ocid {
+
+class CdiRegistry;
+
+SpecTransformer MakeBundleTransformer();
+SpecTransformer MakeUpgradeTransformer();
+SpecTransformer MakeDefaultsTransformer();
+SpecTransformer MakeRequestTransformer();
+// `registry` must outlive the transformer. Null: a request for a device fails.
+SpecTransformer MakeCdiDevicesTransformer(CdiRegistry* registry);
+SpecTransformer MakeFinalizeTransformer();
+
+// All of them.
+std::vector<SpecTransformer> DefaultTransformers(CdiRegistry* registry);
+
+}  // namespace ocid
+
+#endif  // OCID_DAEMON_SPEC_TRANSFORMERS_TRANSFORMERS_H_

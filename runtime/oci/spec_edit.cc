@@ -1,0 +1,203 @@
+#include "runtime/oci/spec_edit.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "runtime/oci/json_pointer.h"
+
+namespace ocid {
+namespace {
+
+using Json = nlohmann::json;
+
+absl::string_view View(std::string_view text) { return {text.data(), text.size()}; }
+
+absl::StatusOr<Json*> Ensure(std::initializer_list<std::string_view> path, Json::value_t last,
+                             Json& document) {
+  Json* value = &document;
+  std::string pointer;
+  size_t depth = 0;
+  for (const std::string_view name : path) {
+    ++depth;
+    AppendPointerToken(name, pointer);
+    const Json::value_t wanted = depth == path.size() ? last : Json::value_t::object;
+    auto& object = value->get_ref<Json::object_t&>();
+    const auto it = object.try_emplace(std::string(name), wanted).first;
+    if (it->second.type() != wanted) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(pointer, ": is ", it->second.type_name(), ", must be ",
+                       wanted == Json::value_t::array ? "array" : "object"));
+    }
+    value = &it->second;
+  }
+  return value;
+}
+
+const Json* Find(std::initializer_list<std::string_view> path, const Json& document) {
+  const Json* value = &document;
+  for (const std::string_view name : path) {
+    value = FindMember(*value, name);
+    if (value == nullptr) return nullptr;
+  }
+  return value;
+}
+
+Json::array_t* FindArray(std::initializer_list<std::string_view> path, Json& document) {
+  Json* value = const_cast<Json*>(Find(path, document));
+  return value != nullptr && value->is_array() ? &value->get_ref<Json::array_t&>() : nullptr;
+}
+
+bool MemberIs(const Json& element, std::string_view key, std::string_view value) {
+  const Json* member = FindMember(element, key);
+  return member != nullptr && member->is_string() && member->get_ref<const std::string&>() == value;
+}
+
+bool IsVariable(const Json& entry, std::string_view name) {
+  if (!entry.is_string()) return false;
+  const std::string_view text = entry.get_ref<const std::string&>();
+  return text.starts_with(name) && (text.size() == name.size() || text[name.size()] == '=');
+}
+
+bool IsMountAt(const Json& mount, std::string_view cleaned) {
+  const Json* destination = FindMember(mount, "destination");
+  return destination != nullptr && destination->is_string() &&
+         CleanPath(destination->get_ref<const std::string&>()) == cleaned;
+}
+
+}  // namespace
+
+absl::StatusOr<Json*> EnsureObject(std::initializer_list<std::string_view> path, Json& document) {
+  return Ensure(path, Json::value_t::object, document);
+}
+
+absl::StatusOr<Json*> EnsureArray(std::initializer_list<std::string_view> path, Json& document) {
+  return Ensure(path, Json::value_t::array, document);
+}
+
+absl::Status SetEnv(std::string_view name, std::string_view value, Json& document) {
+  const absl::StatusOr<Json*> env = EnsureArray({"process", "env"}, document);
+  if (!env.ok()) return env.status();
+  auto& entries = (*env)->get_ref<Json::array_t&>();
+  const auto it = std::find_if(entries.begin(), entries.end(),
+                               [name](const Json& entry) { return IsVariable(entry, name); });
+  std::string text = absl::StrCat(View(name), "=", View(value));
+  if (it == entries.end()) {
+    entries.emplace_back(std::move(text));
+  } else {
+    *it = std::move(text);
+  }
+  return absl::OkStatus();
+}
+
+bool RemoveEnv(std::string_view name, Json& document) {
+  Json::array_t* entries = FindArray({"process", "env"}, document);
+  return entries != nullptr &&
+         std::erase_if(*entries, [name](const Json& entry) { return IsVariable(entry, name); }) > 0;
+}
+
+absl::Status PutByMember(std::initializer_list<std::string_view> path, std::string_view key,
+                         Json element, Json& document) {
+  const absl::StatusOr<Json*> array = EnsureArray(path, document);
+  if (!array.ok()) return array.status();
+  auto& elements = (*array)->get_ref<Json::array_t&>();
+  const Json* wanted = FindMember(element, key);
+  const auto it = std::find_if(elements.begin(), elements.end(), [&](const Json& candidate) {
+    const Json* member = FindMember(candidate, key);
+    return member != nullptr && wanted != nullptr && *member == *wanted;
+  });
+  if (it == elements.end()) {
+    elements.push_back(std::move(element));
+  } else {
+    *it = std::move(element);
+  }
+  return absl::OkStatus();
+}
+
+bool RemoveByMember(std::initializer_list<std::string_view> path, std::string_view key,
+                    std::string_view value, Json& document) {
+  Json::array_t* elements = FindArray(path, document);
+  if (elements == nullptr) return false;
+  const auto it = std::find_if(elements->begin(), elements->end(), [&](const Json& candidate) {
+    return MemberIs(candidate, key, value);
+  });
+  if (it == elements->end()) return false;
+  elements->erase(it);
+  return true;
+}
+
+absl::Status PutMount(Json mount, Json& document) {
+  const absl::StatusOr<Json*> mounts = EnsureArray({"mounts"}, document);
+  if (!mounts.ok()) return mounts.status();
+  const Json* destination = FindMember(mount, "destination");
+  if (destination == nullptr || !destination->is_string()) {
+    return absl::InvalidArgumentError("mount: no destination");
+  }
+  const std::string cleaned = CleanPath(destination->get_ref<const std::string&>());
+  auto& elements = (*mounts)->get_ref<Json::array_t&>();
+  const auto it = std::find_if(elements.begin(), elements.end(), [&cleaned](const Json& candidate) {
+    return IsMountAt(candidate, cleaned);
+  });
+  if (it == elements.end()) {
+    elements.push_back(std::move(mount));
+  } else {
+    *it = std::move(mount);
+  }
+  return absl::OkStatus();
+}
+
+bool RemoveMount(std::string_view destination, Json& document) {
+  Json::array_t* elements = FindArray({"mounts"}, document);
+  if (elements == nullptr) return false;
+  const std::string cleaned = CleanPath(destination);
+  const auto it =
+      std::find_if(elements->begin(), elements->end(),
+                   [&cleaned](const Json& candidate) { return IsMountAt(candidate, cleaned); });
+  if (it == elements->end()) return false;
+  elements->erase(it);
+  return true;
+}
+
+absl::Status AddHook(std::string_view when, Json hook, Json& document) {
+  const absl::StatusOr<Json*> hooks = EnsureArray({"hooks", when}, document);
+  if (!hooks.ok()) return hooks.status();
+  (*hooks)->get_ref<Json::array_t&>().push_back(std::move(hook));
+  return absl::OkStatus();
+}
+
+absl::Status AddAdditionalGid(uint32_t gid, Json& document) {
+  const absl::StatusOr<Json*> gids = EnsureArray({"process", "user", "additionalGids"}, document);
+  if (!gids.ok()) return gids.status();
+  auto& elements = (*gids)->get_ref<Json::array_t&>();
+  if (std::find(elements.begin(), elements.end(), Json(gid)) == elements.end()) {
+    elements.emplace_back(gid);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SetAnnotation(std::string_view name, std::string_view value, Json& document) {
+  const absl::StatusOr<Json*> annotations = EnsureObject({"annotations"}, document);
+  if (!annotations.ok()) return annotations.status();
+  (**annotations)[std::string(name)] = std::string(value);
+  return absl::OkStatus();
+}
+
+std::string CleanPath(std::string_view path) {
+  std::vector<std::string_view> parts;
+  while (!path.empty()) {
+    const std::string_view part = path.substr(0, path.find('/'));
+    path.remove_prefix(std::min(path.size(), part.size() + 1));
+    if (part == "..") {
+      if (!parts.empty()) parts.pop_back();
+    } else if (!part.empty() && part != ".") {
+      parts.push_back(part);
+    }
+  }
+  std::string cleaned;
+  for (const std::string_view part : parts) absl::StrAppend(&cleaned, "/", View(part));
+  return cleaned.empty() ? "/" : cleaned;
+}
+
+}  // namespace ocid
