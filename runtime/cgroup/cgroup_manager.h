@@ -58,6 +58,10 @@ struct CgroupManagerOptions {
   std::string slice = "system.slice";
   // A limit that no controller here can enforce becomes a warning instead of an error.
   bool allow_missing_controllers = false;
+  // v1 controllers that a container joins without a limit too, so that Stats counts them: a
+  // directory and some 50 microseconds each. cgroup2's cpu, memory, pids and io are always counted.
+  std::vector<std::string> accounting = {};
+  // How long systemd may take for one request.
   absl::Duration systemd_timeout = absl::Seconds(25);
 };
 

@@ -15,7 +15,7 @@ namespace {
 using nlohmann::json;
 
 // Lists longer than this are not resources of one container.
-constexpr size_t kMaxListed = 4096;
+constexpr size_t kMaxListed = kMaxDeviceRules;
 constexpr size_t kMaxTextBytes = 4096;
 
 // A place in the document: the value, where it is, and where violations are collected.

@@ -59,7 +59,7 @@ struct CgroupSettings {
 CgroupSettings CompileSettings(const Resources& resources, const CgroupLayout& layout);
 
 // cpu.shares (2 to 262144, default 1024) to cpu.weight (1 to 10000, default 100): the quadratic in
-// log2 that maps minimum, maximum and default onto each other, as current runc and crun have it
+// log2 that maps minimum, maximum and default onto each other, as current runc and crun have it.
 uint64_t CpuWeightFromShares(uint64_t shares);
 // blkio weight (10 to 1000) to io.weight (1 to 10000), linear.
 uint64_t IoWeightFromBlkioWeight(uint64_t weight);

@@ -56,8 +56,8 @@ bool DecideDeviceAccess(const DevicePolicy& policy, char type, uint32_t major, u
 // wildcard, or a minor for every major).
 std::optional<std::vector<DeviceRule>> ReduceToAllowList(const DevicePolicy& policy);
 
-// At most kMaxDeviceRules rules are accepted, which keeps the program below the kernel's limits.
-inline constexpr size_t kMaxDeviceRules = 4096;
+// The kernel's verifier follows a program for a million steps: 4096 rules are too many for it.
+inline constexpr size_t kMaxDeviceRules = 1024;
 std::vector<bpf_insn> CompileDeviceProgram(const DevicePolicy& policy);
 
 // Runs the few instructions that CompileDeviceProgram uses. INTERNAL on any other, or when the
