@@ -147,8 +147,7 @@ grpc::Status EncodeStatus(const absl::Status& status) {
 
 absl::Status DecodeStatus(const grpc::Status& status) {
   if (status.ok()) return absl::OkStatus();
-  absl::Status decoded(static_cast<absl::StatusCode>(status.error_code()),
-                       status.error_message());
+  absl::Status decoded(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
   RpcStatus details;
   if (!details.ParseFromString(status.error_details())) return decoded;
   for (const Any& detail : details.details()) {

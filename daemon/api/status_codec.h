@@ -1,13 +1,13 @@
 // absl::Status on our side, grpc::Status with google.rpc details on the wire.
 //
 // A payload whose type URL names a google.rpc message is one detail, byte for byte, both ways (see
-// runtime/base/error_details.h). Every error leaves with a google.rpc.ErrorInfo: one that came without
-// a reason gets the general one of its code.
+// runtime/base/error_details.h). Every error leaves with a google.rpc.ErrorInfo: one that came
+// without a reason gets the general one of its code.
 //
 // Details travel in HTTP/2 trailers, for which gRPC's clients take 8 KiB and fail the call with an
-// error of their own beyond. A status that would not fit is shortened, details last to first: entries
-// of BadRequest go first, with a last entry saying how many; then long values of ErrorInfo's metadata;
-// then the message.
+// error of their own beyond. A status that would not fit is shortened, details last to first:
+// entries of BadRequest go first, with a last entry saying how many; then long values of
+// ErrorInfo's metadata; then the message.
 //
 // Pure functions; thread-safe; nothing blocks.
 // Source: grpc.io/docs/guides/error (richer error model); google/rpc/status.proto.

@@ -87,8 +87,8 @@ TEST(StatusCodec, AThousandViolationsFitIntoTheTrailersAndTheRestIsCounted) {
 TEST(StatusCodec, LongMessagesAndValuesAreCutAtACharacter) {
   std::string text;
   for (int i = 0; i < 5000; ++i) text += "ä";
-  const grpc::Status wire = EncodeStatus(
-      MakeError(absl::StatusCode::kInternal, "LAUNCH_FAILED", text, {{"step", text}}));
+  const grpc::Status wire =
+      EncodeStatus(MakeError(absl::StatusCode::kInternal, "LAUNCH_FAILED", text, {{"step", text}}));
   EXPECT_LE(TrailerBytes(wire), kMaxEncodedStatusBytes);
   EXPECT_EQ(wire.error_message().substr(wire.error_message().size() - 5), "ä...");
   EXPECT_EQ(GetReason(DecodeStatus(wire)), "LAUNCH_FAILED");
