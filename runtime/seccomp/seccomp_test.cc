@@ -1,0 +1,216 @@
+#include <errno.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <seccomp.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+
+#include <initializer_list>
+#include <nlohmann/json.hpp>
+
+#include "gtest/gtest.h"
+#include "runtime/base/error_details.h"
+#include "runtime/seccomp/bpf_compile.h"
+#include "runtime/seccomp/bpf_evaluator.h"
+#include "runtime/seccomp/seccomp_profile.h"
+
+namespace ocid {
+namespace {
+
+using nlohmann::json;
+
+absl::StatusOr<SeccompProgram> Compile(const json& seccomp) {
+  const absl::StatusOr<SeccompProfile> profile = ParseSeccompProfile(seccomp);
+  if (!profile.ok()) return profile.status();
+  return CompileSeccomp(*profile);
+}
+
+uint32_t Ask(const SeccompProgram& program, int number, std::initializer_list<uint64_t> arguments,
+             uint32_t architecture = seccomp_arch_native()) {
+  seccomp_data data = {};
+  data.nr = number;
+  data.arch = architecture;
+  size_t i = 0;
+  for (const uint64_t argument : arguments) data.args[i++] = argument;
+  const absl::StatusOr<uint32_t> result = EvaluateSeccomp(program.bpf, data);
+  EXPECT_TRUE(result.ok()) << result.status();
+  return result.value_or(0);
+}
+
+json Rule(const char* name, const char* action, json args = json::array()) {
+  return {{"names", {name}}, {"action", action}, {"args", std::move(args)}};
+}
+
+TEST(Seccomp, ListedCallsAreAllowedAndOthersGetTheDefaultErrno) {
+  const auto program = Compile({{"defaultAction", "SCMP_ACT_ERRNO"},
+                                {"defaultErrnoRet", ENOSYS},
+                                {"syscalls", {Rule("read", "SCMP_ACT_ALLOW")}}});
+  ASSERT_TRUE(program.ok()) << program.status();
+  EXPECT_EQ(Ask(*program, SYS_read, {}), SCMP_ACT_ALLOW);
+  EXPECT_EQ(Ask(*program, SYS_write, {}), SCMP_ACT_ERRNO(ENOSYS));
+}
+
+TEST(Seccomp, EveryActionReachesTheProgram) {
+  json syscalls = {
+      Rule("read", "SCMP_ACT_ERRNO"),         Rule("write", "SCMP_ACT_KILL"),
+      Rule("close", "SCMP_ACT_KILL_PROCESS"), Rule("dup", "SCMP_ACT_LOG"),
+      Rule("dup3", "SCMP_ACT_TRACE"),         Rule("chdir", "SCMP_ACT_TRAP"),
+  };
+  syscalls[0]["errnoRet"] = 7;
+  syscalls[4]["errnoRet"] = 9;
+  const auto program = Compile({{"defaultAction", "SCMP_ACT_ALLOW"}, {"syscalls", syscalls}});
+  ASSERT_TRUE(program.ok()) << program.status();
+  EXPECT_EQ(Ask(*program, SYS_read, {}), SCMP_ACT_ERRNO(7));
+  EXPECT_EQ(Ask(*program, SYS_write, {}), SCMP_ACT_KILL_THREAD);
+  EXPECT_EQ(Ask(*program, SYS_close, {}), SCMP_ACT_KILL_PROCESS);
+  EXPECT_EQ(Ask(*program, SYS_dup, {}), SCMP_ACT_LOG);
+  EXPECT_EQ(Ask(*program, SYS_dup3, {}), SCMP_ACT_TRACE(9));
+  EXPECT_EQ(Ask(*program, SYS_chdir, {}), SCMP_ACT_TRAP);
+  EXPECT_EQ(Ask(*program, SYS_getpid, {}), SCMP_ACT_ALLOW);
+}
+
+struct OperatorCase {
+  const char* op;
+  uint64_t value;
+  uint64_t value_two;
+  uint64_t matches;
+  uint64_t differs;
+};
+
+TEST(Seccomp, EveryOperatorComparesAllSixtyFourBits) {
+  constexpr uint64_t kHigh = 0x100000000;
+  const OperatorCase cases[] = {
+      {"SCMP_CMP_NE", 5, 0, 5 + kHigh, 5},
+      {"SCMP_CMP_LT", kHigh, 0, 7, kHigh},
+      {"SCMP_CMP_LE", kHigh, 0, kHigh, kHigh + 1},
+      {"SCMP_CMP_EQ", 5, 0, 5, 5 + kHigh},
+      {"SCMP_CMP_GE", kHigh, 0, kHigh, 7},
+      {"SCMP_CMP_GT", kHigh, 0, kHigh + 1, kHigh},
+      {"SCMP_CMP_MASKED_EQ", 0xf0, 0x10, 0x1f, 0x2f},
+  };
+  for (const OperatorCase& item : cases) {
+    const json args = {
+        {{"index", 1}, {"op", item.op}, {"value", item.value}, {"valueTwo", item.value_two}}};
+    const auto program = Compile({{"defaultAction", "SCMP_ACT_ERRNO"},
+                                  {"syscalls", {Rule("personality", "SCMP_ACT_ALLOW", args)}}});
+    ASSERT_TRUE(program.ok()) << item.op << program.status();
+    EXPECT_EQ(Ask(*program, SYS_personality, {0, item.matches}), SCMP_ACT_ALLOW) << item.op;
+    EXPECT_EQ(Ask(*program, SYS_personality, {0, item.differs}), SCMP_ACT_ERRNO(EPERM)) << item.op;
+  }
+}
+
+TEST(Seccomp, SeveralConditionsOnOneArgumentMeanAnyOfThem) {
+  const json args = {{{"index", 0}, {"op", "SCMP_CMP_EQ"}, {"value", 1}},
+                     {{"index", 0}, {"op", "SCMP_CMP_EQ"}, {"value", 2}}};
+  const auto program = Compile({{"defaultAction", "SCMP_ACT_ERRNO"},
+                                {"syscalls", {Rule("personality", "SCMP_ACT_ALLOW", args)}}});
+  ASSERT_TRUE(program.ok()) << program.status();
+  EXPECT_EQ(Ask(*program, SYS_personality, {1}), SCMP_ACT_ALLOW);
+  EXPECT_EQ(Ask(*program, SYS_personality, {2}), SCMP_ACT_ALLOW);
+  EXPECT_EQ(Ask(*program, SYS_personality, {3}), SCMP_ACT_ERRNO(EPERM));
+}
+
+TEST(Seccomp, ConditionsOnDifferentArgumentsMustAllHold) {
+  const json args = {{{"index", 0}, {"op", "SCMP_CMP_EQ"}, {"value", 1}},
+                     {{"index", 1}, {"op", "SCMP_CMP_EQ"}, {"value", 2}}};
+  const auto program = Compile({{"defaultAction", "SCMP_ACT_ERRNO"},
+                                {"syscalls", {Rule("personality", "SCMP_ACT_ALLOW", args)}}});
+  ASSERT_TRUE(program.ok()) << program.status();
+  EXPECT_EQ(Ask(*program, SYS_personality, {1, 2}), SCMP_ACT_ALLOW);
+  EXPECT_EQ(Ask(*program, SYS_personality, {1, 3}), SCMP_ACT_ERRNO(EPERM));
+}
+
+TEST(Seccomp, ArchitecturesThatAreNotListedAreKilled) {
+  const auto program = Compile(
+      {{"defaultAction", "SCMP_ACT_ALLOW"}, {"syscalls", {Rule("reboot", "SCMP_ACT_ERRNO")}}});
+  ASSERT_TRUE(program.ok()) << program.status();
+  EXPECT_EQ(Ask(*program, 1, {}, AUDIT_ARCH_S390X), SCMP_ACT_KILL_THREAD);
+}
+
+TEST(Seccomp, AListedArchitectureGetsItsOwnSystemCallNumbers) {
+  const auto program = Compile({{"defaultAction", "SCMP_ACT_ERRNO"},
+                                {"architectures", {"SCMP_ARCH_X86_64", "SCMP_ARCH_X86"}},
+                                {"syscalls", {Rule("read", "SCMP_ACT_ALLOW")}}});
+  ASSERT_TRUE(program.ok()) << program.status();
+  EXPECT_EQ(Ask(*program, 3, {}, AUDIT_ARCH_I386), SCMP_ACT_ALLOW);
+  EXPECT_EQ(Ask(*program, 0, {}, AUDIT_ARCH_I386), SCMP_ACT_ERRNO(EPERM));
+}
+
+TEST(Seccomp, UnknownSystemCallsAreLeftOutAndReported) {
+  const auto program = Compile(
+      {{"defaultAction", "SCMP_ACT_ERRNO"},
+       {"syscalls", {Rule("read", "SCMP_ACT_ALLOW"), Rule("no_such_call", "SCMP_ACT_ALLOW")}}});
+  ASSERT_TRUE(program.ok()) << program.status();
+  EXPECT_EQ(program->unknown_syscalls, std::vector<std::string>{"no_such_call"});
+}
+
+TEST(Seccomp, AProfileThatAllowsAllNeedsNoProgram) {
+  const auto program = Compile({{"defaultAction", "SCMP_ACT_ALLOW"}});
+  ASSERT_TRUE(program.ok()) << program.status();
+  EXPECT_TRUE(program->bpf.empty());
+}
+
+TEST(Seccomp, ErrorsNameTheJsonPointer) {
+  const struct {
+    json seccomp;
+    const char* field;
+  } cases[] = {
+      {{{"defaultAction", "SCMP_ACT_NOPE"}}, "/linux/seccomp/defaultAction"},
+      {{{"defaultAction", "SCMP_ACT_NOTIFY"}}, "/linux/seccomp/defaultAction"},
+      {{{"defaultAction", "SCMP_ACT_ALLOW"}, {"defaultErrnoRet", 1}},
+       "/linux/seccomp/defaultErrnoRet"},
+      {{{"defaultAction", "SCMP_ACT_ALLOW"}, {"architectures", {"SCMP_ARCH_Z80"}}},
+       "/linux/seccomp/architectures/0"},
+      {{{"defaultAction", "SCMP_ACT_ALLOW"}, {"flags", {"NOPE"}}}, "/linux/seccomp/flags/0"},
+      {{{"defaultAction", "SCMP_ACT_ALLOW"},
+        {"syscalls", {Rule("read", "SCMP_ACT_LOG", {{{"index", 6}, {"op", "SCMP_CMP_EQ"}}})}}},
+       "/linux/seccomp/syscalls/0/args/0/index"},
+      {{{"defaultAction", "SCMP_ACT_ALLOW"}, {"syscalls", {Rule("read", "SCMP_ACT_NOTIFY")}}},
+       "/linux/seccomp/listenerPath"},
+      {{{"defaultAction", "SCMP_ACT_ALLOW"}, {"listenerMetadata", "x"}},
+       "/linux/seccomp/listenerMetadata"},
+  };
+  for (const auto& item : cases) {
+    const auto profile = ParseSeccompProfile(item.seccomp);
+    ASSERT_FALSE(profile.ok()) << item.seccomp;
+    const auto violations = GetFieldViolations(profile.status());
+    ASSERT_EQ(violations.size(), 1u) << item.seccomp;
+    EXPECT_EQ(violations[0].field, item.field) << profile.status();
+  }
+}
+
+TEST(SeccompCache, TheSameProfileIsCompiledOnce) {
+  SeccompCache cache(2);
+  const json profile = {{"defaultAction", "SCMP_ACT_ERRNO"},
+                        {"syscalls", {Rule("read", "SCMP_ACT_ALLOW")}}};
+  const auto first = cache.Get(profile);
+  const auto second = cache.Get(profile);
+  ASSERT_TRUE(first.ok() && second.ok());
+  EXPECT_EQ(*first, *second);
+  EXPECT_EQ(cache.hits(), 1u);
+}
+
+TEST(SeccompCache, ForgetsTheProfileThatWasNotUsedForLongest) {
+  SeccompCache cache(2);
+  const auto profile = [](const char* name) {
+    return json{{"defaultAction", "SCMP_ACT_ERRNO"}, {"syscalls", {Rule(name, "SCMP_ACT_ALLOW")}}};
+  };
+  ASSERT_TRUE(cache.Get(profile("read")).ok());
+  ASSERT_TRUE(cache.Get(profile("write")).ok());
+  ASSERT_TRUE(cache.Get(profile("read")).ok());
+  ASSERT_TRUE(cache.Get(profile("close")).ok());
+  EXPECT_EQ(cache.hits(), 1u);
+  ASSERT_TRUE(cache.Get(profile("read")).ok());
+  EXPECT_EQ(cache.hits(), 2u);
+  ASSERT_TRUE(cache.Get(profile("write")).ok());
+  EXPECT_EQ(cache.hits(), 2u);
+}
+
+TEST(BpfEvaluator, RefusesAJumpOutOfTheProgram) {
+  const sock_filter program[] = {{0x05, 0, 0, 9}, {0x06, 0, 0, 0}};
+  const std::string_view bytes(reinterpret_cast<const char*>(program), sizeof(program));
+  EXPECT_FALSE(EvaluateSeccomp(bytes, {}).ok());
+}
+
+}  // namespace
+}  // namespace ocid
