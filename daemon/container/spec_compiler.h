@@ -1,0 +1,72 @@
+// SpecCompiler: from what a caller asks for to what the executor runs, as the container manager needs
+// it. The daemon's own is made of the spec pipeline and the plan compiler; tests have a fake.
+//
+//   config --Generate--> spec + journal --CompilePlan--> launch plan      (create, each start)
+//                        spec + exec config --CompileExecPlan--> join plan
+//                        journal --Describe--> OciSpecHistory             (inspect, render)
+//
+// Nothing here changes anything: no process, cgroup or file exists afterwards that was not there
+// before. Thread-safe. Generate reads the bundle and CDI files, and may block on them.
+#ifndef OCID_DAEMON_CONTAINER_SPEC_COMPILER_H_
+#define OCID_DAEMON_CONTAINER_SPEC_COMPILER_H_
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "proto/ocid/v1/container.pb.h"
+#include "proto/ocid/v1/exec.pb.h"
+#include "proto/ocid/v1/spec.pb.h"
+#include "runtime/cgroup/cgroup.h"
+#include "runtime/oci/oci_spec.h"
+
+namespace ocid {
+
+// The spec of one generation.
+struct GeneratedSpec {
+  OciSpec spec;
+  std::string sha256;   // of spec.Canonical(), "sha256:<hex>"
+  std::string journal;  // how it came to be, for the record and Describe
+};
+
+struct CompiledPlan {
+  std::string plan;             // what the supervisor gets
+  std::string executor_sha256;  // of the document it was compiled from
+};
+
+struct HistoryOptions {
+  v1::SpecView view = v1::SPEC_VIEW_UNSPECIFIED;
+  bool include_documents = false;
+  bool redact = false;
+};
+
+class SpecCompiler {
+ public:
+  virtual ~SpecCompiler() = default;
+
+  virtual absl::StatusOr<GeneratedSpec> Generate(const std::string& container_id,
+                                                 const v1::ContainerConfig& config,
+                                                 absl::Time create_time) const = 0;
+
+  // `cgroup_paths`: of the container's cgroup, which must exist for a plan that is run.
+  virtual absl::StatusOr<CompiledPlan> CompilePlan(
+      const std::string& container_id, const v1::ContainerConfig& config, const OciSpec& spec,
+      const std::vector<CgroupPath>& cgroup_paths) const = 0;
+
+  // `config.args` is not empty.
+  virtual absl::StatusOr<std::string> CompileExecPlan(const std::string& container_id,
+                                                      const v1::ContainerConfig& config,
+                                                      const OciSpec& spec,
+                                                      const v1::ExecConfig& exec) const = 0;
+
+  // All of the history but container_id, generation and executor_sha256.
+  virtual absl::StatusOr<v1::OciSpecHistory> Describe(std::string_view journal,
+                                                      const HistoryOptions& options) const = 0;
+};
+
+}  // namespace ocid
+
+#endif  // OCID_DAEMON_CONTAINER_SPEC_COMPILER_H_
