@@ -1,0 +1,73 @@
+// SupervisorProcess: the process of one supervisor, spawned by this daemon or found again.
+//
+// Reaps it when it ends, if it is this process's child. Thread-safe.
+#ifndef OCID_RUNTIME_HOST_SUPERVISOR_PROCESS_H_
+#define OCID_RUNTIME_HOST_SUPERVISOR_PROCESS_H_
+
+#include <sys/types.h>
+
+#include <memory>
+#include <string>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "runtime/base/mutex.h"
+#include "runtime/base/unique_fd.h"
+#include "runtime/host/reactor.h"
+
+namespace ocid {
+
+// The supervisor's program in a memfd that nobody can change any more. Supervisors run from it, so
+// that /proc/PID/exe of a process that a container might get hold of never names a file of the host
+// (CVE-2019-5736), and an upgrade of the package does not touch those that run.
+absl::StatusOr<UniqueFd> SealProgram(const std::string& path);
+
+// Bytes in a sealed memfd, for a reader that maps them.
+absl::StatusOr<UniqueFd> SealBytes(const char* name, std::string_view bytes);
+
+class SupervisorProcess : public Reactor::Source {
+ public:
+  struct SpawnFds {
+    BorrowedFd program;        // of SealProgram
+    BorrowedFd null;           // /dev/null
+    BorrowedFd control;        // DonatedFd, all of these
+    BorrowedFd listener;
+    BorrowedFd container_dir;
+  };
+
+  // Starts a supervisor in a session of its own with every signal blocked. posix_spawn(3) clones
+  // with CLONE_VM | CLONE_VFORK: nothing of the daemon's memory is copied, and none of its code
+  // runs in the child.
+  static absl::StatusOr<std::shared_ptr<SupervisorProcess>> Spawn(
+      const std::shared_ptr<Reactor>& reactor, const std::string& id, const SpawnFds& fds);
+
+  // One that answered: `pidfd` came from itself.
+  static absl::StatusOr<std::shared_ptr<SupervisorProcess>> Adopt(
+      const std::shared_ptr<Reactor>& reactor, pid_t pid, UniqueFd pidfd);
+
+  pid_t pid() const { return pid_; }
+
+  absl::Status Kill();
+  // Waits until the process is gone and, if it was a child, reaped. False at the deadline.
+  bool WaitGone(absl::Time deadline);
+
+  BorrowedFd fd() const override { return pidfd_; }
+  void OnReady() override;
+  void OnStopped() override {}
+
+ private:
+  SupervisorProcess(const std::shared_ptr<Reactor>& reactor, pid_t pid, UniqueFd pidfd);
+
+  const std::weak_ptr<Reactor> reactor_;
+  const pid_t pid_;
+  const UniqueFd pidfd_;
+  Mutex mutex_;
+  CondVar changed_;
+  bool gone_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace ocid
+
+#endif  // OCID_RUNTIME_HOST_SUPERVISOR_PROCESS_H_
