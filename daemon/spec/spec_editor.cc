@@ -86,8 +86,9 @@ absl::Status SpecEditor::Edit(SpecActor actor, const EditFunction& edit) {
     return edited;
   }
 
-  const Json patch = Diff(std::as_const(shadow_).json(), std::as_const(working_).json());
+  Json patch = Diff(std::as_const(shadow_).json(), std::as_const(working_).json());
   if (patch.empty() && context.ignored.empty()) return absl::OkStatus();
+  NormalizeNumbers(patch);
   SpecStep step;
   step.index = journal_.steps().size();
   step.phase = phase_;

@@ -59,7 +59,7 @@ class SpecEditor {
   SpecEditor(const SpecEditor&) = delete;
   SpecEditor& operator=(const SpecEditor&) = delete;
 
-  const OciSpec& spec() const { return working_; }
+  const OciSpec& spec() const { return shadow_; }
   const SpecJournal& journal() const { return journal_; }
 
   // The phase of the steps to come. Leaving kRequest marks the original spec.
@@ -87,7 +87,7 @@ class SpecEditor {
   const Options options_;
   SpecJournal journal_;
   SpecPhase phase_ = SpecPhase::kBase;
-  OciSpec working_;  // what edits change
+  OciSpec working_;  // what edits change; equal to shadow_ between them
   OciSpec shadow_;   // the same before the edit; patched after it, so that neither is ever copied
   Provenance provenance_;
   std::unique_ptr<DigestCache> digests_;

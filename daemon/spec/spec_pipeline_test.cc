@@ -265,19 +265,21 @@ TEST(Provenance, NamesTheLastWriterFirst) {
 
 TEST(Provenance, FollowsAnElementThatOthersPush) {
   const absl::StatusOr<SpecResult> result =
-      Pipeline({Actor(SpecPhase::kPlugins, ActorKind::kNri, "10-a",
-                      [](SpecEdit& edit) {
-                        nlohmann::json& mounts = edit.spec.json()["mounts"];
-                        mounts[1]["options"].push_back("ro");
-                        mounts.insert(mounts.begin(), nlohmann::json::object({{"destination", "/first"}}));
-                        return absl::OkStatus();
-                      }),
-                Actor(SpecPhase::kPlugins, ActorKind::kNri, "20-b",
-                      [](SpecEdit& edit) {
-                        nlohmann::json& mounts = edit.spec.json()["mounts"];
-                        std::swap(mounts[0], mounts[2]);
-                        return absl::OkStatus();
-                      })})
+      Pipeline(
+          {Actor(
+               SpecPhase::kPlugins, ActorKind::kNri, "10-a",
+               [](SpecEdit& edit) {
+                 nlohmann::json& mounts = edit.spec.json()["mounts"];
+                 mounts[1]["options"].push_back("ro");
+                 mounts.insert(mounts.begin(), nlohmann::json::object({{"destination", "/first"}}));
+                 return absl::OkStatus();
+               }),
+           Actor(SpecPhase::kPlugins, ActorKind::kNri, "20-b",
+                 [](SpecEdit& edit) {
+                   nlohmann::json& mounts = edit.spec.json()["mounts"];
+                   std::swap(mounts[0], mounts[2]);
+                   return absl::OkStatus();
+                 })})
           .Run(Request());
   ASSERT_TRUE(result.ok()) << result.status();
   ASSERT_EQ(result->spec.json()["mounts"][0]["destination"], "/data");

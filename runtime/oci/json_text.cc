@@ -167,6 +167,14 @@ absl::StatusOr<Json> ParseJson(std::string_view text, const JsonLimits& limits) 
   return builder.Take();
 }
 
+void NormalizeNumbers(Json& value) {
+  if (value.is_structured()) {
+    for (Json& part : value) NormalizeNumbers(part);
+  } else if (value.type() == Json::value_t::number_integer && value.get<int64_t>() >= 0) {
+    value = static_cast<uint64_t>(value.get<int64_t>());
+  }
+}
+
 void AppendJsonString(std::string_view text, std::string& out) {
   constexpr std::string_view kHex = "0123456789abcdef";
   out.push_back('"');

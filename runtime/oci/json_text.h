@@ -32,6 +32,10 @@ struct JsonLimits {
 // occurs twice in one object, for invalid UTF-8 and for integers that no 64-bit type holds.
 absl::StatusOr<nlohmann::json> ParseJson(std::string_view text, const JsonLimits& limits = {});
 
+// Gives numbers the types that parsing gives them: integers that are not negative are unsigned.
+// Documents made by code hold whatever type the code had, and readers ask for the type.
+void NormalizeNumbers(nlohmann::json& value);
+
 void AppendCanonicalJson(const nlohmann::json& value, std::string& out);
 std::string CanonicalJson(const nlohmann::json& value);
 

@@ -84,7 +84,8 @@ class SemanticCheck {
   }
 
   void CheckUnsigned(const std::string& pointer, const Json* value) {
-    if (value != nullptr && value->is_number_integer() && !value->is_number_unsigned()) {
+    if (value != nullptr && value->type() == Json::value_t::number_integer &&
+        value->get<int64_t>() < 0) {
       Report(pointer, absl::StrCat(CanonicalJson(*value), " must not be negative"));
     }
   }

@@ -1,0 +1,14 @@
+#include "daemon/spec/transformers/transformers.h"
+
+namespace ocid {
+
+std::vector<SpecTransformer> DefaultTransformers(CdiRegistry* registry) {
+  return {MakeBundleTransformer(),
+          MakeUpgradeTransformer(),
+          MakeDefaultsTransformer(),
+          MakeRequestTransformer(),
+          MakeCdiDevicesTransformer(registry),
+          MakeFinalizeTransformer()};
+}
+
+}  // namespace ocid
