@@ -28,7 +28,8 @@
 namespace ocid {
 
 inline constexpr size_t kMaxManifestBytes = size_t{4} << 20;
-inline constexpr size_t kMaxLayers = 256;
+// As many lower directories as mount(2)'s page of options has room for: rootfs_mount.h.
+inline constexpr size_t kMaxLayers = 192;
 inline constexpr size_t kMaxIndexEntries = 4096;
 
 inline constexpr std::string_view kOciIndexType = "application/vnd.oci.image.index.v1+json";

@@ -37,7 +37,7 @@ bool IsDotName(std::string_view name) { return name == "." || name == ".."; }
 
 // A tree from an image may be deeper than there are descriptors, so recursion ends at kMaxDepth: what
 // lies below is renamed into the top directory, where the next pass finds it.
-constexpr int kMaxDepth = 64;
+constexpr int kMaxDepth = 256;
 
 struct TreeRemoval {
   int top;

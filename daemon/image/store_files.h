@@ -45,7 +45,7 @@ absl::StatusOr<std::vector<std::string>> ListDirectory(BorrowedFd directory);
 // crosses no mount.
 absl::Status RemoveTree(BorrowedFd directory, const std::string& name);
 
-// Bytes on disk of a tree: blocks, hard links once, and 64 levels deep at most.
+// Bytes on disk of a tree: blocks, hard links once, and 256 levels deep at most.
 absl::StatusOr<uint64_t> DiskUsage(BorrowedFd directory);
 
 }  // namespace ocid
