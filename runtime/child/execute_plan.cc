@@ -146,6 +146,7 @@ void ExecutePlan(const PlanView& plan, const ChildArguments& arguments) {
   raw::Call(SYS_umask, 0);
 
   if (arguments.await_host) AwaitGo(machine.socket);
+  ExecutePhase(machine, Phase::kRoot);
   ExecutePhase(machine, Phase::kSetup);
   if (plan.begin(Phase::kRuntimeHooks) != plan.end(Phase::kRuntimeHooks)) {
     Say(machine, MessageKind::kAtRuntimeHooks);

@@ -84,14 +84,7 @@ Outcome WalkTarget(StepMachine& machine, const char* path, uint64_t flags, raw::
   return Done();
 }
 
-Outcome AttachAt(StepMachine& machine, int tree, const PlanStep& step, const char* path,
-                 uint64_t flags) {
-  const long changed = ApplyAttributes(tree, step);
-  if (changed < 0) return From(changed, FailureDetail::kAttributes);
-  if ((flags & kTargetLikeSource) != 0) flags |= IsDirectory(tree) ? kTargetDirectory : kTargetFile;
-  raw::Fd target;
-  const Outcome walked = WalkTarget(machine, path, flags, &target);
-  if (!walked.ok()) return walked;
+Outcome AttachTo(StepMachine& machine, int tree, const raw::Fd& target) {
   // What was resolved before may now lie under this mount.
   machine.directory.reset();
   machine.directory_offset = 0;
@@ -152,8 +145,33 @@ Outcome AttachTree(StepMachine& machine, const PlanStep& step) {
   int& slot = machine.slot[step.number[0]];
   const raw::Fd tree(slot);
   slot = -1;
-  return AttachAt(machine, tree.get(), step, machine.plan.text(step.ref[0]), step.number[1]);
+  const long changed = ApplyAttributes(tree.get(), step);
+  if (changed < 0) return From(changed, FailureDetail::kAttributes);
+  uint64_t flags = step.number[1];
+  if ((flags & kTargetLikeSource) != 0) {
+    flags |= IsDirectory(tree.get()) ? kTargetDirectory : kTargetFile;
+  }
+  raw::Fd target;
+  const Outcome walked = WalkTarget(machine, machine.plan.text(step.ref[0]), flags, &target);
+  if (!walked.ok()) return walked;
+  return AttachTo(machine, tree.get(), target);
 }
+
+// "mode" as the directory that the mount will cover has it; a tmpfs over /tmp stays open to all.
+class InheritedMode {
+ public:
+  void Read(int directory) {
+    struct stat info = {};
+    if (raw::Call(SYS_fstat, directory, &info) < 0) return;
+    for (int digit = 0; digit < 4; ++digit) {
+      text_[digit] = static_cast<char>('0' + (info.st_mode >> (9 - 3 * digit) & 7));
+    }
+  }
+  const char* text() const { return text_[0] == '\0' ? nullptr : text_; }
+
+ private:
+  char text_[5] = {};
+};
 
 // Values are marked by a leading '='; a key without one is a flag.
 Outcome Configure(int context, const PlanView& plan, PlanRef list, uint64_t count) {
@@ -173,11 +191,15 @@ Outcome Configure(int context, const PlanView& plan, PlanRef list, uint64_t coun
 }
 
 Outcome MakeMount(const PlanView& plan, const char* type, PlanRef list, uint64_t count,
-                  uint64_t attributes, raw::Fd* mount) {
+                  uint64_t attributes, const char* mode, raw::Fd* mount) {
   const raw::Fd context(raw::Call(SYS_fsopen, type, FSOPEN_CLOEXEC));
   if (!context.ok()) return From(-context.error(), FailureDetail::kOpenFs);
   const Outcome configured = Configure(context.get(), plan, list, count);
   if (!configured.ok()) return configured;
+  if (mode != nullptr) {
+    const long set = raw::Call(SYS_fsconfig, context.get(), FSCONFIG_SET_STRING, "mode", mode, 0);
+    if (set < 0) return From(set, FailureDetail::kMount);
+  }
   const long created =
       raw::Call(SYS_fsconfig, context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0);
   if (created < 0) return From(created, FailureDetail::kMount);
@@ -186,12 +208,26 @@ Outcome MakeMount(const PlanView& plan, const char* type, PlanRef list, uint64_t
 }
 
 Outcome MountFs(StepMachine& machine, const PlanStep& step) {
-  raw::Fd mount;
   const PlanView& plan = machine.plan;
-  const Outcome made =
-      MakeMount(plan, plan.text(step.ref[0]), step.ref[2], step.number[0], step.number[2], &mount);
+  const char* path = plan.text(step.ref[1]);
+  InheritedMode mode;
+  if ((step.number[1] & kTargetKeepMode) != 0) {
+    const raw::Fd covered = WalkPath(machine.root.get(), path, {});
+    if (covered.ok()) mode.Read(covered.get());
+  }
+  raw::Fd target;
+  const Outcome walked = WalkTarget(machine, path, step.number[1], &target);
+  if (!walked.ok()) return walked;
+  raw::Fd mount;
+  const Outcome made = MakeMount(plan, plan.text(step.ref[0]), step.ref[2], step.number[0],
+                                 step.number[2], mode.text(), &mount);
   if (!made.ok()) return made;
-  return AttachAt(machine, mount.get(), step, plan.text(step.ref[1]), step.number[1]);
+  PlanStep rest = step;  // n2 went into fsmount(2)
+  rest.number[2] = 0;
+  rest.number[3] = 0;
+  const long changed = ApplyAttributes(mount.get(), rest);
+  if (changed < 0) return From(changed, FailureDetail::kAttributes);
+  return AttachTo(machine, mount.get(), target);
 }
 
 Outcome SetMountAttributes(StepMachine& machine, const PlanStep& step) {
@@ -212,9 +248,10 @@ Outcome MaskDirectory(StepMachine& machine, int target) {
     return From(Attach(copy.get(), target), FailureDetail::kAttach);
   }
   raw::Fd mount;
-  const Outcome made = MakeMount(
-      machine.plan, "tmpfs", {}, 0,
-      MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, &mount);
+  const Outcome made =
+      MakeMount(machine.plan, "tmpfs", {}, 0,
+                MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC,
+                nullptr, &mount);
   if (!made.ok()) return made;
   const long attached = Attach(mount.get(), target);
   if (attached < 0) return From(attached, FailureDetail::kAttach);

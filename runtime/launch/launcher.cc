@@ -121,7 +121,12 @@ long BeforeCloneStep(const PlanView& plan, const PlanStep& step, BorrowedFd join
 }
 
 long AfterCloneStep(const PlanView& plan, const PlanStep& step, pid_t pid) {
-  if (static_cast<Opcode>(step.opcode) != Opcode::kWriteIdMaps) return -ENOSYS;
+  const auto opcode = static_cast<Opcode>(step.opcode);
+  if (opcode == Opcode::kWriteProcSelf) {
+    return WriteFile(ProcPath(pid, plan.text(step.ref[0])).text(), plan.text(step.ref[1]),
+                     step.ref[1].size);
+  }
+  if (opcode != Opcode::kWriteIdMaps) return -ENOSYS;
   const long written =
       WriteFile(ProcPath(pid, "uid_map").text(), plan.text(step.ref[0]), step.ref[0].size);
   if (written < 0) return written;

@@ -120,6 +120,10 @@ void JsonCursor::Unsupported(std::string_view what) const {
   Note(absl::StatusCode::kUnimplemented, "SPEC_UNSUPPORTED", what);
 }
 
+void JsonCursor::Adopt(const absl::Status& error) const {
+  if (error_->ok()) *error_ = error;
+}
+
 void JsonCursor::RefuseIfPresent() const {
   if (exists()) Unsupported("not supported");
 }

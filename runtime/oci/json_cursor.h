@@ -51,6 +51,8 @@ class JsonCursor {
   // UNIMPLEMENTED (SPEC_UNSUPPORTED). Both carry a FieldViolation.
   void Invalid(std::string_view what) const;
   void Unsupported(std::string_view what) const;
+  // Notes an error that somebody else found.
+  void Adopt(const absl::Status& error) const;
   // For a field of the specification that this program does not implement.
   void RefuseIfPresent() const;
 

@@ -29,14 +29,15 @@ inline constexpr uint32_t kMaxSlots = 256;
 enum class Phase : uint8_t {
   kBeforeClone,     // host: enter a pid namespace that the clone shall be born into
   kAfterClone,      // host: write the id maps
-  kSetup,           // child: namespaces, root file system, mounts, devices
+  kRoot,            // child: root file system, and what only the host's root may open
+  kSetup,           // child: mounts, devices, settings of the kernel
   kRuntimeHooks,    // host: prestart and createRuntime hooks
   kEnter,           // child: createContainer hooks, pivot_root; ends at the start gate
   kStart,           // child, gate open: startContainer hooks, user, capabilities, seccomp, execve
   kPoststartHooks,  // host: on request of the caller
   kPoststopHooks,   // host: on request of the caller
 };
-inline constexpr size_t kPhaseCount = 8;
+inline constexpr size_t kPhaseCount = 9;
 
 // What a step does. `n` are PlanStep::number, `r` are PlanStep::ref.
 enum class Opcode : uint16_t {
@@ -46,7 +47,8 @@ enum class Opcode : uint16_t {
   kWriteIdMaps,          // r0 uid map, r1 gid map, as /proc/PID/uid_map takes them
   kUnshare,              // n0 CLONE_NEW* flags
   kBecomeNamespaceRoot,  // user and group 0 of the user namespace
-  kWriteProcSelf,        // r0 file of the host's /proc/self, r1 what to write
+  kWriteProcSelf,        // r0 file of the host's /proc/self (in kAfterClone: of the child's
+                         // directory), r1 what to write
   kSetHostPropagation,   // n0 MS_* type for every mount of the copied namespace
   kIsolateParentMount,   // r0 path: the mount that holds it becomes private, for pivot_root
   kAttachRootfs,         // n0 1: private; r0 host path of the root file system, bound onto itself
@@ -93,12 +95,12 @@ enum class Opcode : uint16_t {
 
 // n1 of the steps that mount: how the destination is walked and made.
 enum TargetFlags : uint64_t {
-  kTargetDirectory = 1,     // made as a directory if missing
-  kTargetFile = 2,          // made as an empty file if missing
-  kTargetLikeSource = 4,    // the one or the other, as the tree in the slot is
-  kTargetNoSymlinks = 8,    // a symlink anywhere in the path is an error
-  kTargetOnProcfs = 16,     // may lie on procfs
-  kTargetMayBeMissing = 32  // then the step does nothing
+  kTargetDirectory = 1,   // made as a directory if missing
+  kTargetFile = 2,        // made as an empty file if missing
+  kTargetLikeSource = 4,  // the one or the other, as the tree in the slot is
+  kTargetNoSymlinks = 8,  // a symlink anywhere in the path is an error
+  kTargetOnProcfs = 16,   // may lie on procfs
+  kTargetKeepMode = 32,   // the file system's root gets the mode of the directory that it covers
 };
 
 // n2 of kOpenTree.

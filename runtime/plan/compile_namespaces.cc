@@ -1,0 +1,132 @@
+// linux.namespaces, linux.uidMappings, linux.gidMappings, linux.timeOffsets.
+//
+// Source: runtime-spec config-linux.md; namespaces(7), user_namespaces(7), time_namespaces(7).
+#include <linux/sched.h>
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "runtime/plan/compile_context.h"
+
+namespace ocid {
+namespace {
+
+constexpr std::pair<std::string_view, uint64_t> kNamespaceTypes[] = {
+    {"pid", CLONE_NEWPID},   {"network", CLONE_NEWNET},   {"mount", CLONE_NEWNS},
+    {"ipc", CLONE_NEWIPC},   {"uts", CLONE_NEWUTS},       {"user", CLONE_NEWUSER},
+    {"time", CLONE_NEWTIME}, {"cgroup", CLONE_NEWCGROUP},
+};
+
+// A map's text must fit a page, and the kernel takes 340 lines (user_namespaces(7)).
+constexpr size_t kMaxMappings = 340;
+
+// Namespaces that a process enters before it clones, so that the child is born there. The child
+// could not enter them from a user namespace of its own.
+void CompileJoin(CompileContext& context, const JsonCursor& entry, uint64_t flag) {
+  const std::string path = entry["path"].String();
+  if (path.front() != '/') return entry["path"].Invalid("must be absolute");
+  if (flag == CLONE_NEWUSER || flag == CLONE_NEWNS) {
+    return entry["path"].Unsupported("joining a namespace of this type is not supported");
+  }
+  context.writer.Add(Phase::kBeforeClone, Opcode::kJoinNamespace, entry.pointer(), {flag},
+                     {context.writer.Text(path)});
+}
+
+std::string MapText(const JsonCursor& list) {
+  std::string text;
+  const std::vector<JsonCursor> entries = list.Elements();
+  if (entries.empty()) list.Invalid("a user namespace needs at least one mapping");
+  if (entries.size() > kMaxMappings) list.Invalid("the kernel takes at most 340 mappings");
+  for (const JsonCursor& entry : entries) {
+    const uint64_t size = entry["size"].Unsigned(0, UINT32_MAX);
+    if (size == 0) entry["size"].Invalid("must not be 0");
+    absl::StrAppend(&text, entry["containerID"].Unsigned(0, UINT32_MAX), " ",
+                    entry["hostID"].Unsigned(0, UINT32_MAX), " ", size, "\n");
+  }
+  return text;
+}
+
+void CompileIdMaps(CompileContext& context, const JsonCursor& linux) {
+  const JsonCursor uids = linux["uidMappings"];
+  const JsonCursor gids = linux["gidMappings"];
+  if (!context.has_user_namespace()) {
+    if (!uids.Elements().empty()) uids.Invalid("needs a new user namespace");
+    if (!gids.Elements().empty()) gids.Invalid("needs a new user namespace");
+    return;
+  }
+  const std::string uid_map = MapText(uids);
+  const std::string gid_map = MapText(gids);
+  context.writer.Add(Phase::kAfterClone, Opcode::kWriteIdMaps, uids.pointer(), {},
+                     {context.writer.Text(uid_map), context.writer.Text(gid_map)});
+}
+
+// The clone is born into a time namespace whose offsets were set before: afterwards they are fixed.
+void CompileTimeNamespace(CompileContext& context, const JsonCursor& linux) {
+  const JsonCursor offsets = linux["timeOffsets"];
+  if ((context.new_namespaces & CLONE_NEWTIME) == 0) {
+    if (!offsets.Members().empty()) offsets.Invalid("needs a new time namespace");
+    return;
+  }
+  context.writer.Add(Phase::kBeforeClone, Opcode::kUnshare, offsets.pointer(), {CLONE_NEWTIME});
+  std::string text;
+  for (const auto& [clock, offset] : offsets.Members()) {
+    if (clock != "monotonic" && clock != "boottime") {
+      offset.Invalid("must be monotonic or boottime");
+      continue;
+    }
+    absl::StrAppend(&text, clock, " ", offset["secs"].Signed(), " ",
+                    offset["nanosecs"].Unsigned(0, 999999999), "\n");
+  }
+  if (text.empty()) return;
+  context.writer.Add(Phase::kBeforeClone, Opcode::kWriteProcSelf, offsets.pointer(), {},
+                     {context.writer.Text("timens_offsets"), context.writer.Text(text)});
+}
+
+}  // namespace
+
+bool CompileContext::has_user_namespace() const { return (new_namespaces & CLONE_NEWUSER) != 0; }
+
+void ReadNamespaces(CompileContext& context) {
+  for (const JsonCursor& entry : context.spec["linux"]["namespaces"].Elements()) {
+    const std::string type = entry["type"].String();
+    const auto* known =
+        std::find_if(std::begin(kNamespaceTypes), std::end(kNamespaceTypes),
+                     [&type](const auto& candidate) { return candidate.first == type; });
+    if (known == std::end(kNamespaceTypes)) {
+      entry["type"].Invalid("unknown type of namespace");
+      continue;
+    }
+    const uint64_t flag = known->second;
+    if ((context.named_namespaces & flag) != 0) entry["type"].Invalid("named twice");
+    context.named_namespaces |= flag;
+    if (entry["path"].String().empty()) context.new_namespaces |= flag;
+  }
+}
+
+void CompileNamespaces(CompileContext& context) {
+  const JsonCursor linux = context.spec["linux"];
+  for (const JsonCursor& entry : linux["namespaces"].Elements()) {
+    if (entry["path"].String().empty()) continue;
+    const std::string type = entry["type"].String();
+    for (const auto& [name, flag] : kNamespaceTypes) {
+      if (name == type) CompileJoin(context, entry, flag);
+    }
+  }
+  if ((context.named_namespaces & CLONE_NEWNS) == 0) {
+    linux["namespaces"].Unsupported("a container without a mount namespace is not supported");
+  }
+  CompileIdMaps(context, linux);
+  CompileTimeNamespace(context, linux);
+  // A cgroup namespace has its root where the process is when it is made: after it entered its
+  // cgroup.
+  context.writer.header().clone_flags =
+      context.new_namespaces & ~uint64_t{CLONE_NEWCGROUP | CLONE_NEWTIME};
+  if ((context.new_namespaces & CLONE_NEWCGROUP) != 0) {
+    context.writer.Add(Phase::kRoot, Opcode::kUnshare, linux["namespaces"].pointer(),
+                       {CLONE_NEWCGROUP});
+  }
+}
+
+}  // namespace ocid

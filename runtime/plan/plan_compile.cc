@@ -1,0 +1,147 @@
+#include "runtime/plan/plan_compile.h"
+
+#include <linux/sched.h>
+
+#include <utility>
+
+#include "runtime/base/error_details.h"
+#include "runtime/plan/compile_context.h"
+
+namespace ocid {
+namespace {
+
+absl::Status RequireAbsolute(std::string_view what, const std::string& path) {
+  if (!path.empty() && path.front() == '/') return absl::OkStatus();
+  return MakeError(absl::StatusCode::kInvalidArgument, "PATH_NOT_ABSOLUTE",
+                   std::string(what) + ": must be an absolute path");
+}
+
+// Fields of the specification whose effects need more than this executor does.
+void RefuseWhatIsMissing(const CompileContext& context) {
+  const JsonCursor linux = context.spec["linux"];
+  if (!linux["netDevices"].Members().empty()) linux["netDevices"].RefuseIfPresent();
+  if (!linux["intelRdt"].Members().empty()) linux["intelRdt"].RefuseIfPresent();
+}
+
+std::string FindRootfs(const CompileContext& context, const std::string& override_path) {
+  if (!override_path.empty()) return override_path;
+  const JsonCursor path = context.spec["root"]["path"];
+  const std::string text = path.String();
+  if (text.empty()) path.Invalid("is missing");
+  return ResolvePath(context.bundle, text);
+}
+
+absl::StatusOr<LaunchPlan> Finish(CompileContext&& context, const absl::Status& error) {
+  if (!error.ok()) return error;
+  const std::string bytes = std::move(context.writer).Finish();
+  if (bytes.size() > kMaxPlanBytes) {
+    return MakeError(absl::StatusCode::kInvalidArgument, "SPEC_TOO_LARGE",
+                     "the spec compiles to a plan of more than 16 MiB");
+  }
+  return LaunchPlan::Parse(bytes, std::move(context.warnings));
+}
+
+}  // namespace
+
+std::string CleanPath(std::string_view path) {
+  std::string clean;
+  size_t begin = 0;
+  while (begin < path.size()) {
+    const size_t end = std::min(path.find('/', begin), path.size());
+    const std::string_view name = path.substr(begin, end - begin);
+    if (!name.empty() && name != ".") clean.append("/").append(name);
+    begin = end + 1;
+  }
+  return clean.empty() ? "/" : clean;
+}
+
+std::string ResolvePath(std::string_view base, std::string_view path) {
+  if (!path.empty() && path.front() == '/') return CleanPath(path);
+  return CleanPath(std::string(base) + "/" + std::string(path));
+}
+
+bool IsBeneath(std::string_view path, std::string_view directory) {
+  return path.size() > directory.size() && path.substr(0, directory.size()) == directory &&
+         path[directory.size()] == '/';
+}
+
+uint32_t AddOpenTree(CompileContext& context, const JsonCursor& where, std::string_view path,
+                     bool recursive, SourceCheck check) {
+  // The mapped root of a user namespace may not be able to reach the source, so that all are opened
+  // before the child becomes it; else one slot does.
+  uint32_t slot = 0;
+  Phase phase = Phase::kSetup;
+  if (context.has_user_namespace()) {
+    slot = context.next_slot++;
+    phase = Phase::kRoot;
+    if (slot >= kMaxSlots) {
+      where.Unsupported("too many bind mounts and devices for a container with a user namespace");
+      return 0;
+    }
+  }
+  context.writer.Add(phase, Opcode::kOpenTree, where.pointer(),
+                     {slot, recursive ? 1u : 0u, static_cast<uint64_t>(check)},
+                     {context.writer.Text(path)});
+  return slot;
+}
+
+absl::StatusOr<LaunchPlan> CompileCreate(const CreatePlanRequest& request) {
+  absl::Status error = RequireAbsolute("bundle", request.bundle);
+  if (!error.ok()) return error;
+  CompileContext context{JsonCursor(request.spec, "", &error), request.host, request.seccomp_cache,
+                         request.bundle};
+  context.writer.header().flags |= kPlanHasGate;
+  ReadNamespaces(context);
+  RefuseWhatIsMissing(context);
+  context.writer.Add(Phase::kRoot, Opcode::kNewSession, "");
+  CompileNamespaces(context);
+  CompileMounts(context, {FindRootfs(context, request.rootfs_override), request.cgroup_mounts});
+  CompileDevices(context);
+  // createContainer hooks come before pivot_root, and everything that hides something after them.
+  CompileHooks(context, request.id);
+  const JsonCursor process = context.spec["process"];
+  if (process.exists()) {
+    const std::string directory = CleanPath(process["cwd"].String());
+    if (directory != "/") {
+      context.writer.Add(Phase::kEnter, Opcode::kMakeDirectory, process["cwd"].pointer(), {0755},
+                         {context.writer.Text(directory)});
+    }
+  }
+  CompileKernelSettings(context);
+  CompileEnterRoot(context);
+  if (process.exists()) {
+    CompileProcessPrepare(context, process, /*joins=*/false);
+    CompileProcessStart(context, process);
+  }
+  if (context.has_user_namespace()) {
+    context.writer.Add(Phase::kRoot, Opcode::kBecomeNamespaceRoot, "");
+  }
+  return Finish(std::move(context), error);
+}
+
+absl::StatusOr<LaunchPlan> CompileExec(const ExecPlanRequest& request) {
+  absl::Status error = RequireAbsolute("bundle", request.bundle);
+  if (!error.ok()) return error;
+  CompileContext context{JsonCursor(request.spec, "", &error), request.host, request.seccomp_cache,
+                         request.bundle};
+  PlanWriter& writer = context.writer;
+  writer.header().flags |= kPlanJoins;
+  ReadNamespaces(context);
+  const JsonCursor process(request.process, "/process", &error);
+  if (!process.exists()) process.Invalid("is missing");
+  writer.Add(Phase::kRoot, Opcode::kNewSession, "");
+  CompileProcessPrepare(context, process, /*joins=*/true);
+  // The process is born into the pid namespace; all others it enters itself.
+  if ((context.named_namespaces & CLONE_NEWPID) != 0) {
+    writer.Add(Phase::kBeforeClone, Opcode::kJoinProcess, "", {CLONE_NEWPID});
+  }
+  writer.Add(Phase::kRoot, Opcode::kJoinProcess, "",
+             {context.named_namespaces & ~uint64_t{CLONE_NEWPID}});
+  if ((context.named_namespaces & CLONE_NEWUSER) != 0) {
+    writer.Add(Phase::kRoot, Opcode::kBecomeNamespaceRoot, "");
+  }
+  CompileProcessStart(context, process);
+  return Finish(std::move(context), error);
+}
+
+}  // namespace ocid
