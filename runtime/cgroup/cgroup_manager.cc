@@ -1,13 +1,15 @@
 #include "runtime/cgroup/cgroup_manager.h"
 
+#include <systemd/sd-daemon.h>
+
 #include <array>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "runtime/base/error_details.h"
 #include "runtime/cgroup/cgroup_layout.h"
 #include "runtime/cgroup/cgroupfs_manager.h"
 #include "runtime/cgroup/none_manager.h"
+#include "runtime/cgroup/systemd_manager.h"
 #include "runtime/cgroup/text.h"
 
 namespace ocid {
@@ -40,13 +42,15 @@ absl::StatusOr<CgroupManagerKind> ParseCgroupManagerKind(std::string_view name) 
 absl::StatusOr<std::unique_ptr<CgroupManager>> CgroupManager::Open(
     const CgroupManagerOptions& options) {
   if (options.kind == CgroupManagerKind::kNone) return MakeNoneManager(options);
-  if (options.kind == CgroupManagerKind::kSystemd) {
-    return MakeError(absl::StatusCode::kFailedPrecondition, "SYSTEMD_FAILED",
-                     "cgroup manager \"systemd\": systemd is not PID 1 here");
+  absl::StatusOr<CgroupLayout> read = ReadCgroupLayout();
+  if (!read.ok()) return read.status();
+  const auto layout = std::make_shared<const CgroupLayout>(*std::move(read));
+  if (options.kind == CgroupManagerKind::kSystemd) return SystemdManager::Open(layout, options);
+  if (options.kind == CgroupManagerKind::kAuto && sd_booted() > 0) {
+    absl::StatusOr<std::unique_ptr<CgroupManager>> systemd = SystemdManager::Open(layout, options);
+    if (!absl::IsUnavailable(systemd.status())) return systemd;
   }
-  absl::StatusOr<CgroupLayout> layout = ReadCgroupLayout();
-  if (!layout.ok()) return layout.status();
-  return CgroupfsManager::Open(std::make_shared<const CgroupLayout>(*std::move(layout)), options);
+  return CgroupfsManager::Open(layout, options);
 }
 
 }  // namespace ocid

@@ -34,6 +34,7 @@ absl::StatusOr<KernelCgroupOptions> CgroupfsManager::Locate(std::string_view id,
   located.layout = layout_;
   located.allow_missing_controllers = options_.allow_missing_controllers;
   located.accounting = options_.accounting;
+  located.unified_accounting = {"cpu", "io", "memory", "pids"};
   // Ours are the last component of `parent` and all below it; of an absolute path the leaf alone.
   const size_t depth = SplitText(*path, '/').size();
   const size_t parent_depth = SplitText(options_.parent, '/').size();

@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <optional>
 #include <set>
 #include <utility>
@@ -22,9 +21,6 @@ namespace ocid {
 namespace {
 
 constexpr absl::Duration kUndoTimeout = absl::Seconds(2);
-
-// cgroup2 controllers that are enabled where they are, for the numbers that they count.
-constexpr std::array<const char*, 4> kUnifiedAccounting = {"cpu", "memory", "pids", "io"};
 
 absl::Status MissingError(const UnenforcedLimit& limit) {
   absl::Status status = MakeError(absl::StatusCode::kFailedPrecondition, "CONTROLLER_MISSING",
@@ -87,7 +83,7 @@ absl::StatusOr<std::unique_ptr<KernelCgroup>> KernelCgroup::Create(KernelCgroupO
   if (!checked.ok()) return checked;
   // Not make_unique: the constructor is private.
   std::unique_ptr<KernelCgroup> cgroup(new KernelCgroup(std::move(options)));
-  absl::Status status = cgroup->MakeUnified(settings);
+  absl::Status status = cgroup->MakeUnified();
   if (!status.ok()) return status;
   absl::Cleanup undo = [&] {
     const absl::Status undone = cgroup->Remove(kUndoTimeout);
@@ -133,7 +129,7 @@ absl::StatusOr<std::unique_ptr<KernelCgroup>> KernelCgroup::Open(KernelCgroupOpt
   return cgroup;
 }
 
-absl::Status KernelCgroup::MakeUnified(const CgroupSettings& settings) {
+absl::Status KernelCgroup::MakeUnified() {
   CgroupPart unified{"", {}, options_.layout->unified_mount, {}, {}, 0};
   struct stat unused = {};
   const bool leftover = ::stat(PathOf(unified).c_str(), &unused) == 0;
@@ -153,22 +149,14 @@ absl::Status KernelCgroup::MakeUnified(const CgroupSettings& settings) {
       if (!removed.ok()) return removed;
     }
   }
-  const absl::Status made = MakePart(std::move(unified));
-  if (!made.ok()) return made;
-  if (options_.layout->unified_controllers.empty()) return absl::OkStatus();
-  const absl::Status enabled = EnableControllers(settings);
-  if (!enabled.ok()) {
-    const absl::Status removed = Remove(kUndoTimeout);
-    static_cast<void>(removed);  // the first error is the one to tell
-  }
-  return enabled;
+  return MakePart(std::move(unified));
 }
 
 // A controller works in a cgroup when every cgroup above it hands it down.
 absl::Status KernelCgroup::EnableControllers(const CgroupSettings& settings) {
   const std::set<std::string> needed = settings.UnifiedControllers();
   std::set<std::string> wanted = needed;
-  for (const char* const controller : kUnifiedAccounting) {
+  for (const std::string& controller : options_.unified_accounting) {
     if (options_.layout->unified_controllers.contains(controller)) wanted.insert(controller);
   }
   if (wanted.empty()) return absl::OkStatus();
@@ -280,7 +268,9 @@ absl::Status KernelCgroup::Apply(const Resources& resources, const CgroupSetting
       parts_.pop_back();
     }
   };
-  absl::Status status = MakeV1Parts(settings);
+  absl::Status status = EnableControllers(settings);
+  if (!status.ok()) return status;
+  status = MakeV1Parts(settings);
   if (!status.ok()) return status;
   status = WriteSettings(settings.settings);
   if (!status.ok()) return status;
@@ -374,14 +364,10 @@ absl::Status KernelCgroup::Update(const nlohmann::json& document) {
   if (!checked.ok()) return checked;
   const absl::Status fits = CheckMemoryBeforeUpdate(*resources);
   if (!fits.ok()) return fits;
-  if (!settings.UnifiedControllers().empty()) {
-    const absl::Status enabled = EnableControllers(settings);
-    if (!enabled.ok()) return enabled;
-  }
   return Apply(*resources, settings);
 }
 
-// memory.checkBeforeUpdate: v2 would kill processes to get below a new limit; v1 refuses by itself.
+// v2 would kill processes to get below a new limit; v1 refuses by itself.
 absl::Status KernelCgroup::CheckMemoryBeforeUpdate(const Resources& resources) const {
   const std::optional<int64_t> limit = resources.memory.limit_bytes;
   if (!resources.memory.check_before_update || limit.value_or(-1) < 0) return absl::OkStatus();

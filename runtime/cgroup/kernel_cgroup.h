@@ -42,6 +42,8 @@ struct KernelCgroupOptions {
   bool allow_missing_controllers = false;
   // v1 controllers that are joined without a limit, for their numbers.
   std::vector<std::string> accounting;
+  // cgroup2 controllers that are enabled where the machine has them, for their numbers.
+  std::vector<std::string> unified_accounting;
 };
 
 class KernelCgroup : public Cgroup {
@@ -79,11 +81,13 @@ class KernelCgroup : public Cgroup {
   // For a manager above: applies settings, making v1 directories that are missing and moving the
   // container's processes there.
   absl::Status Apply(const Resources& resources, const CgroupSettings& settings);
+  // memory.checkBeforeUpdate: refuses a limit below the usage.
+  absl::Status CheckMemoryBeforeUpdate(const Resources& resources) const;
 
  private:
   explicit KernelCgroup(KernelCgroupOptions options) : options_(std::move(options)) {}
 
-  absl::Status MakeUnified(const CgroupSettings& settings);
+  absl::Status MakeUnified();
   absl::Status EnableControllers(const CgroupSettings& settings);
   absl::Status MakeV1Parts(const CgroupSettings& settings);
   absl::Status MakePart(CgroupPart part);
@@ -91,7 +95,6 @@ class KernelCgroup : public Cgroup {
   absl::Status MoveProcessesTo(const CgroupPart& part);
   absl::Status WriteSettings(const std::vector<CgroupSetting>& settings);
   absl::Status WriteSetting(const CgroupSetting& setting);
-  absl::Status CheckMemoryBeforeUpdate(const Resources& resources) const;
   absl::Status RemovePart(const CgroupPart& part, const Deadline& deadline);
   void RemoveEmptyParents(const CgroupPart& part) const;
   absl::Status StillPopulated() const;

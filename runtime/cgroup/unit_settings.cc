@@ -167,9 +167,9 @@ class UnitCompiler {
   }
 
   void CompilePids() {
-    // DefaultTasksMax would limit a container that asked for no limit.
-    Add("TasksMax", InfinityOr(resources_.pids_limit.value_or(-1)));
-    if (Has("pids")) out_.rest.pids_limit.reset();
+    if (!resources_.pids_limit || !Has("pids")) return;
+    Add("TasksMax", InfinityOr(*resources_.pids_limit));
+    out_.rest.pids_limit.reset();
   }
 
   void CompileIo() {

@@ -100,9 +100,7 @@ TEST(CompileUnitSettings, OnAHybridHostWhatSystemdLacksGoesToFiles) {
             "rest v1 blkio.throttle.read_bps_device = 8:0 1048576\n");
 }
 
-TEST(CompileUnitSettings, NoPidsLimitIsSaidBecauseSystemdHasADefault) {
-  EXPECT_EQ(Compile("{}", Unified()), "TasksMax=infinity\n");
-}
+TEST(CompileUnitSettings, WhatIsNotAskedIsNotSet) { EXPECT_EQ(Compile("{}", Unified()), ""); }
 
 TEST(CompileUnitSettings, NoLimitIsInfinity) {
   EXPECT_EQ(Compile(R"({"memory": {"limit": -1, "swap": -1}, "cpu": {"quota": -1},
@@ -116,17 +114,17 @@ TEST(CompileUnitSettings, APolicyThatIsNoListOfAllowedDevicesIsEnforcedByAProgra
   EXPECT_EQ(Compile(R"({"devices": [{"allow": true, "access": "rwm"},
                                     {"allow": false, "type": "b", "major": 8, "minor": 0}]})",
                     Unified()),
-            "TasksMax=infinity\nrest device program\n");
+            "rest device program\n");
 }
 
 TEST(CompileUnitSettings, AllowingEverythingTakesTheRestrictionAway) {
   EXPECT_EQ(Compile(R"({"devices": [{"allow": true, "access": "rwm"}]})", Unified()),
-            "DevicePolicy=auto\nDeviceAllow=[]\nTasksMax=infinity\n");
+            "DevicePolicy=auto\nDeviceAllow=[]\n");
 }
 
 TEST(CompileUnitSettings, AUnifiedValueThatIsNoNumberIsWrittenAsItIs) {
   EXPECT_EQ(Compile(R"({"unified": {"memory.max": "64M", "cpu.max": "max 50000"}})", Unified()),
-            "TasksMax=infinity\nCPUQuotaPeriodUSec=50000\nCPUQuotaPerSecUSec=infinity\n"
+            "CPUQuotaPeriodUSec=50000\nCPUQuotaPerSecUSec=infinity\n"
             "rest v2 memory.max = 64M\n");
 }
 

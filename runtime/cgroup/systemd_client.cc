@@ -1,0 +1,188 @@
+#include "runtime/cgroup/systemd_client.h"
+
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "runtime/base/error_details.h"
+#include "runtime/cgroup/systemd_connection.h"
+
+namespace ocid {
+namespace {
+
+constexpr char kManagerPath[] = "/org/freedesktop/systemd1";
+constexpr char kManager[] = "org.freedesktop.systemd1.Manager";
+constexpr char kUnit[] = "org.freedesktop.systemd1.Unit";
+constexpr size_t kMaxIdle = 8;
+
+absl::Status Filled(int result, const std::string& unit) {
+  if (result >= 0) return absl::OkStatus();
+  return BusError("make the request for", unit, SD_BUS_ERROR_NULL, result);
+}
+
+}  // namespace
+
+// A connection for one request; it goes back to the idle ones if it is still good.
+class SystemdClient::Lease {
+ public:
+  static absl::StatusOr<Lease> Take(SystemdClient& client) {
+    while (true) {
+      std::unique_ptr<SystemdConnection> idle;
+      {
+        const MutexLock lock(client.mutex_);
+        if (client.idle_.empty()) break;
+        idle = std::move(client.idle_.back());
+        client.idle_.pop_back();
+      }
+      if (idle->Alive()) return Lease(client, std::move(idle));
+    }
+    absl::StatusOr<std::unique_ptr<SystemdConnection>> opened = SystemdConnection::Open();
+    if (!opened.ok()) return opened.status();
+    return Lease(client, *std::move(opened));
+  }
+  Lease(Lease&&) = default;
+  Lease& operator=(Lease&&) = delete;
+  ~Lease() {
+    if (connection_ == nullptr) return;
+    const bool alive = connection_->Alive();
+    const absl::Duration spent = absl::Now() - begin_;
+    const MutexLock lock(client_->mutex_);
+    client_->time_spent_ += spent;
+    if (alive && client_->idle_.size() < kMaxIdle) {
+      client_->idle_.push_back(std::move(connection_));
+    }
+  }
+
+  SystemdConnection* operator->() const { return connection_.get(); }
+
+ private:
+  Lease(SystemdClient& client, std::unique_ptr<SystemdConnection> connection)
+      : client_(&client), connection_(std::move(connection)) {}
+
+  SystemdClient* client_;
+  std::unique_ptr<SystemdConnection> connection_;
+  absl::Time begin_ = absl::Now();
+};
+
+SystemdClient::SystemdClient(absl::Duration timeout) : timeout_(timeout) {}
+
+SystemdClient::~SystemdClient() = default;
+
+absl::StatusOr<std::unique_ptr<SystemdClient>> SystemdClient::Open(absl::Duration timeout) {
+  std::unique_ptr<SystemdClient> client(new SystemdClient(timeout));
+  const absl::StatusOr<Lease> lease = Lease::Take(*client);
+  if (!lease.ok()) return lease.status();
+  const Deadline deadline(timeout);
+  absl::StatusOr<std::string> version =
+      (*lease)->GetString(kManagerPath, kManager, "Version", deadline);
+  if (!version.ok()) return version.status();
+  absl::StatusOr<std::string> group =
+      (*lease)->GetString(kManagerPath, kManager, "ControlGroup", deadline);
+  if (!group.ok()) return group.status();
+  client->version_ = *std::move(version);
+  client->control_group_ = *group == "/" ? "" : *std::move(group);
+  return client;
+}
+
+absl::Status SystemdClient::StartScope(const std::string& unit, pid_t pid,
+                                       const std::vector<UnitProperty>& properties) {
+  const absl::Status first = StartOnce(unit, pid, properties);
+  if (!absl::IsAlreadyExists(first)) return first;
+  const absl::StatusOr<std::string> state = ActiveState(unit);
+  if (state.ok() && *state != "failed" && *state != "inactive") {
+    return MakeError(absl::StatusCode::kAlreadyExists, "CGROUP_BUSY",
+                     absl::StrCat("unit ", unit, " exists and is ", *state), {{"unit", unit}});
+  }
+  // A failed unit keeps its name until it is reset. It may go by itself meanwhile.
+  const absl::Status reset = ResetFailed(unit);
+  if (!reset.ok() && !absl::IsNotFound(reset)) return reset;
+  return StartOnce(unit, pid, properties);
+}
+
+absl::Status SystemdClient::StartOnce(const std::string& unit, pid_t pid,
+                                      const std::vector<UnitProperty>& properties) {
+  const absl::StatusOr<Lease> lease = Lease::Take(*this);
+  if (!lease.ok()) return lease.status();
+  const absl::StatusOr<BusMessage> request = (*lease)->NewCall("StartTransientUnit");
+  if (!request.ok()) return request.status();
+  sd_bus_message* const message = request->get();
+  int result = sd_bus_message_append(message, "ss", unit.c_str(), "fail");
+  if (result >= 0) result = sd_bus_message_open_container(message, 'a', "(sv)");
+  if (result >= 0) {
+    result = sd_bus_message_append(message, "(sv)", "PIDs", "au", 1, static_cast<uint32_t>(pid));
+  }
+  absl::Status filled = Filled(result, unit);
+  if (!filled.ok()) return filled;
+  filled = AppendProperties(message, properties);
+  if (!filled.ok()) return filled;
+  result = sd_bus_message_close_container(message);
+  if (result >= 0) result = sd_bus_message_append(message, "a(sa(sv))", 0);
+  filled = Filled(result, unit);
+  if (!filled.ok()) return filled;
+  return (*lease)->CallJob(*request, unit, Deadline(timeout_));
+}
+
+absl::Status SystemdClient::ResetFailed(const std::string& unit) {
+  const absl::StatusOr<Lease> lease = Lease::Take(*this);
+  if (!lease.ok()) return lease.status();
+  const absl::StatusOr<BusMessage> request = (*lease)->NewCall("ResetFailedUnit");
+  if (!request.ok()) return request.status();
+  const absl::Status filled =
+      Filled(sd_bus_message_append(request->get(), "s", unit.c_str()), unit);
+  if (!filled.ok()) return filled;
+  return (*lease)->Call(*request, unit, Deadline(timeout_)).status();
+}
+
+absl::Status SystemdClient::StopUnit(const std::string& unit) {
+  const absl::StatusOr<Lease> lease = Lease::Take(*this);
+  if (!lease.ok()) return lease.status();
+  const absl::StatusOr<BusMessage> request = (*lease)->NewCall("StopUnit");
+  if (!request.ok()) return request.status();
+  const absl::Status filled =
+      Filled(sd_bus_message_append(request->get(), "ss", unit.c_str(), "replace"), unit);
+  if (!filled.ok()) return filled;
+  const absl::Status stopped = (*lease)->CallJob(*request, unit, Deadline(timeout_));
+  return absl::IsNotFound(stopped) ? absl::OkStatus() : stopped;
+}
+
+absl::Status SystemdClient::SetProperties(const std::string& unit,
+                                          const std::vector<UnitProperty>& properties) {
+  const absl::StatusOr<Lease> lease = Lease::Take(*this);
+  if (!lease.ok()) return lease.status();
+  const absl::StatusOr<BusMessage> request = (*lease)->NewCall("SetUnitProperties");
+  if (!request.ok()) return request.status();
+  sd_bus_message* const message = request->get();
+  // Until the unit ends: a scope of ours does not outlive this boot anyway.
+  int result = sd_bus_message_append(message, "sb", unit.c_str(), /*runtime=*/1);
+  if (result >= 0) result = sd_bus_message_open_container(message, 'a', "(sv)");
+  absl::Status filled = Filled(result, unit);
+  if (!filled.ok()) return filled;
+  filled = AppendProperties(message, properties);
+  if (!filled.ok()) return filled;
+  filled = Filled(sd_bus_message_close_container(message), unit);
+  if (!filled.ok()) return filled;
+  return (*lease)->Call(*request, unit, Deadline(timeout_)).status();
+}
+
+absl::StatusOr<std::string> SystemdClient::ActiveState(const std::string& unit) {
+  const absl::StatusOr<Lease> lease = Lease::Take(*this);
+  if (!lease.ok()) return lease.status();
+  const Deadline deadline(timeout_);
+  const absl::StatusOr<BusMessage> request = (*lease)->NewCall("GetUnit");
+  if (!request.ok()) return request.status();
+  absl::Status filled = Filled(sd_bus_message_append(request->get(), "s", unit.c_str()), unit);
+  if (!filled.ok()) return filled;
+  const absl::StatusOr<BusMessage> reply = (*lease)->Call(*request, unit, deadline);
+  if (!reply.ok()) return reply.status();
+  const char* path = nullptr;
+  filled = Filled(sd_bus_message_read(reply->get(), "o", &path), unit);
+  if (!filled.ok()) return filled;
+  return (*lease)->GetString(path, kUnit, "ActiveState", deadline);
+}
+
+absl::Duration SystemdClient::TimeSpent() const {
+  const MutexLock lock(mutex_);
+  return time_spent_;
+}
+
+}  // namespace ocid
