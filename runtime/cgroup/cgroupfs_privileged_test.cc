@@ -1,12 +1,14 @@
 // The manager `cgroupfs` on this machine's own cgroup tree, under a parent of the test's own.
 // Needs root, a writable cgroup2 mount and, for limits, the controllers in either hierarchy.
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <thread>
@@ -16,6 +18,7 @@
 #include "gtest/gtest.h"
 #include "runtime/base/error_details.h"
 #include "runtime/cgroup/cgroup_child.h"
+#include "runtime/cgroup/cgroup_events.h"
 #include "runtime/cgroup/cgroup_files.h"
 #include "runtime/cgroup/cgroup_layout.h"
 #include "runtime/cgroup/cgroup_manager.h"
@@ -388,6 +391,49 @@ TEST_F(CgroupfsTest, ManyContainersComeAndGoAtOnceUnderOneParent) {
     });
   }
   for (std::thread& thread : threads) thread.join();
+}
+
+// Reads until `done` holds; false if it does not within kTimeout.
+bool WaitForState(CgroupEvents& events,
+                  const std::function<bool(const CgroupEvents::State&)>& done) {
+  const Deadline deadline(kTimeout);
+  while (true) {
+    const auto state = events.Read();
+    if (!state.ok()) return false;
+    if (done(*state)) return true;
+    if (deadline.Passed()) return false;
+    pollfd wait = {events.fd().get(), POLLIN, 0};
+    ::poll(&wait, 1, deadline.PollMilliseconds());
+  }
+}
+
+TEST_F(CgroupfsTest, EventsTellOfTheFirstProcessAFreezeAndTheLastProcess) {
+  const auto cgroup = Create("{}");
+  ASSERT_NE(cgroup, nullptr);
+  const auto events = CgroupEvents::Open(cgroup->Paths());
+  ASSERT_TRUE(events.ok()) << events.status();
+  EXPECT_EQ(*(*events)->Read(), (CgroupEvents::State{true, false, false, 0}));
+  {
+    CgroupChild child(*cgroup, SleepForever);
+    EXPECT_TRUE(WaitForState(**events, [](const auto& state) { return state.populated; }));
+    ASSERT_TRUE(cgroup->Freeze(kTimeout).ok());
+    EXPECT_TRUE(WaitForState(**events, [](const auto& state) { return state.frozen; }));
+    ASSERT_TRUE(cgroup->Thaw(kTimeout).ok());
+  }
+  EXPECT_TRUE(WaitForState(**events, [](const auto& state) { return !state.populated; }));
+  EXPECT_TRUE(cgroup->Remove(kTimeout).ok());
+  EXPECT_TRUE(WaitForState(**events, [](const auto& state) { return !state.exists; }));
+}
+
+TEST_F(CgroupfsTest, EventsTellOfAnOomKill) {
+  if (!Has("memory")) GTEST_SKIP() << "no memory controller";
+  const auto cgroup = Create(R"({"memory": {"limit": 16777216, "swap": 16777216}})");
+  ASSERT_NE(cgroup, nullptr);
+  const auto events = CgroupEvents::Open(cgroup->Paths());
+  ASSERT_TRUE(events.ok()) << events.status();
+  CgroupChild over(*cgroup, [] { return TouchMemory(64 << 20); });
+  EXPECT_TRUE(WaitForState(**events, [](const auto& state) { return state.oom_kills == 1; }));
+  EXPECT_TRUE(cgroup->Remove(kTimeout).ok());
 }
 
 TEST_F(CgroupfsTest, StatsHaveCpuAndPressureWithoutAnyLimit) {
