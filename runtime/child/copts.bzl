@@ -6,4 +6,5 @@ CHILD_COPTS = [
     "-fno-rtti",
     "-fno-threadsafe-statics",
     "-fno-stack-protector",
+    "-U_FORTIFY_SOURCE",
 ]
