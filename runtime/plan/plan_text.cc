@@ -61,27 +61,34 @@ std::string Names(const Table& table, uint64_t bits) {
   return names;
 }
 
-// The strings of a list, quoted where a shell would need it.
-std::string Words(const PlanView& plan, PlanRef list, uint64_t count) {
-  std::string words;
-  const char* text = plan.text(list);
+std::vector<std::string> Strings(const PlanView& plan, PlanRef list) {
+  std::vector<std::string> strings;
+  if (list.offset == 0) return strings;
+  const char* text = plan.data(list);
   const char* const end = text + list.size;
-  for (uint64_t i = 0; i < count && text < end; ++i, text += strlen(text) + 1) {
-    const std::string word = text;
+  while (text < end) {
+    strings.emplace_back(text);
+    text += strings.back().size() + 1;
+  }
+  return strings;
+}
+
+// Quoted where a shell would need it.
+std::string Words(const PlanView& plan, PlanRef list) {
+  std::string words;
+  for (const std::string& word : Strings(plan, list)) {
     const bool plain = !word.empty() && word.find_first_of(" \t\n'\"\\$") == std::string::npos;
     absl::StrAppend(&words, " ", plain ? word : "'" + word + "'");
   }
   return words;
 }
 
+// Keys and values in turn.
 std::string Parameters(const PlanView& plan, PlanRef list) {
   std::string words;
-  const char* text = plan.text(list);
-  const char* const end = text + list.size;
-  while (text < end) {
-    const char* value = text + strlen(text) + 1;
-    absl::StrAppend(&words, words.empty() ? "" : ",", text, value);
-    text = value + strlen(value) + 1;
+  const std::vector<std::string> strings = Strings(plan, list);
+  for (size_t i = 0; i + 1 < strings.size(); i += 2) {
+    absl::StrAppend(&words, words.empty() ? "" : ",", strings[i], strings[i + 1]);
   }
   return words;
 }
@@ -160,12 +167,10 @@ std::string DescribeDetail(const PlanView& plan, const PlanStep* step, FailureDe
     case FailureDetail::kOpenFs:
       return "open the file system type";
     case FailureDetail::kParameter: {
-      if (step == nullptr) return "option";
-      const char* text = plan.text(step->ref[2]);
-      const char* const end = text + step->ref[2].size;
-      for (uint32_t i = 0; i < 2 * argument && text < end; ++i) text += strlen(text) + 1;
-      if (text >= end) return "option";
-      return absl::StrCat("option ", text, text + strlen(text) + 1);
+      const std::vector<std::string> strings =
+          step == nullptr ? std::vector<std::string>() : Strings(plan, step->ref[2]);
+      if (2 * argument + 1 >= strings.size()) return "option";
+      return absl::StrCat("option ", strings[2 * argument], strings[2 * argument + 1]);
     }
     case FailureDetail::kAttributes:
       return "set the mount's attributes";
@@ -244,11 +249,8 @@ std::string DescribeStep(const PlanView& plan, const PlanStep& step) {
       return absl::StrCat("open ", n[1] != 0 ? "tree " : "", r0, " as #", n[0]);
     case Opcode::kAttachTree:
       return absl::StrCat("bind #", n[0], " on ", r0, Attributes(step));
-    case Opcode::kMountFs: {
-      const std::string parameters = Parameters(plan, step.ref[2]);
-      return absl::StrCat("mount ", r0, " on ", r1, Attributes(step), parameters.empty() ? "" : " ",
-                          parameters);
-    }
+    case Opcode::kMountFs:
+      return absl::StrCat("mount ", r0, " on ", r1, Attributes(step));
     case Opcode::kSetMountAttributes:
       return absl::StrCat("remount ", r0, Attributes(step));
     case Opcode::kMakeDirectory:
@@ -317,7 +319,7 @@ std::string DescribeStep(const PlanView& plan, const PlanStep& step) {
       return absl::StrCat("load seccomp filter of ", step.ref[0].size / sizeof(sock_filter),
                           " instructions");
     case Opcode::kExecute:
-      return absl::StrCat("exec", Words(plan, step.ref[0], n[0]));
+      return absl::StrCat("exec", Words(plan, step.ref[0]));
     case Opcode::kInvalid:
     case Opcode::kCount:
       break;
@@ -337,6 +339,9 @@ std::string PlanText(const PlanView& plan) {
     for (uint32_t i = begin; i < end; ++i) {
       const PlanStep& step = plan.step(i);
       absl::StrAppendFormat(&text, "%4d  %s", i, DescribeStep(plan, step));
+      if (static_cast<Opcode>(step.opcode) == Opcode::kMountFs && step.ref[2].size != 0) {
+        absl::StrAppend(&text, " ", Parameters(plan, step.ref[2]));
+      }
       if (step.source != 0) absl::StrAppend(&text, "  [", plan.text_at(step.source), "]");
       text += '\n';
     }
