@@ -10,7 +10,6 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
-#include <sys/sysmacros.h>
 
 #include "runtime/child/path_walk.h"
 #include "runtime/child/setup_protocol.h"
@@ -40,9 +39,7 @@ Outcome MakeNode(StepMachine& machine, const PlanStep& step) {
   const char* name = machine.plan.text(step.ref[1]);
   const auto mode = static_cast<mode_t>(step.number[0]);
   const bool is_device = S_ISCHR(mode) || S_ISBLK(mode);
-  const dev_t number = is_device ? makedev(static_cast<unsigned>(step.number[1]),
-                                           static_cast<unsigned>(step.number[2]))
-                                 : 0;
+  const dev_t number = is_device ? DeviceNumber(step.number[1], step.number[2]) : 0;
   const long made = raw::Call(SYS_mknodat, directory, name, mode, number);
   if (made == -EEXIST) {
     // An image may bring the node, but not another file under its name.
@@ -90,7 +87,7 @@ Outcome OpenPty(int root, raw::Fd* master, raw::Fd* terminal) {
   if (result >= 0) result = raw::Call(SYS_fstat, master->get(), &info);
   if (result < 0) return From(result, FailureDetail::kPty);
   if (fs.f_type != kDevptsMagic || !S_ISCHR(info.st_mode) ||
-      info.st_rdev != makedev(kPtmxMajor, kPtmxMinor)) {
+      info.st_rdev != DeviceNumber(kPtmxMajor, kPtmxMinor)) {
     return {ENODEV, FailureDetail::kTypeMismatch, 0};
   }
   // O_NONBLOCK was for a file that is no multiplexer; the master itself blocks.
@@ -148,6 +145,7 @@ Outcome MakeConsole(StepMachine& machine, const PlanStep& step) {
 // A procfs of the container's pid namespace that is mounted nowhere, so that nobody can put
 // anything over its files (CVE-2025-52881).
 Outcome OpenProc(StepMachine& machine) {
+  if (machine.proc.ok()) return Done();  // kMountFs made one
   const raw::Fd context(raw::Call(SYS_fsopen, "proc", FSOPEN_CLOEXEC));
   if (!context.ok()) return From(-context.error(), FailureDetail::kOpenFs);
   const long created =

@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
-#include <sys/sysmacros.h>
 
 #include "runtime/child/path_walk.h"
 #include "runtime/child/step_machine.h"
@@ -227,7 +226,15 @@ Outcome MountFs(StepMachine& machine, const PlanStep& step) {
   rest.number[3] = 0;
   const long changed = ApplyAttributes(mount.get(), rest);
   if (changed < 0) return From(changed, FailureDetail::kAttributes);
-  return AttachTo(machine, mount.get(), target);
+  const Outcome attached = AttachTo(machine, mount.get(), target);
+  // kOpenProc can do with this one, which spares an unmount and its wait for all CPUs. Its
+  // descriptor reaches the files themselves, whatever is mounted over them; a procfs with options
+  // may hide some.
+  const bool plain = step.number[0] <= 1 && (step.number[2] & MOUNT_ATTR_RDONLY) == 0;
+  if (attached.ok() && plain && strcmp(plan.text(step.ref[0]), "proc") == 0) {
+    machine.proc = static_cast<raw::Fd&&>(mount);
+  }
+  return attached;
 }
 
 Outcome SetMountAttributes(StepMachine& machine, const PlanStep& step) {
@@ -267,7 +274,7 @@ Outcome MaskFile(int target) {
   struct stat info = {};
   const long known = raw::Call(SYS_fstat, tree.get(), &info);
   if (known < 0) return From(known, FailureDetail::kSource);
-  if (!S_ISCHR(info.st_mode) || info.st_rdev != makedev(1, 3)) {
+  if (!S_ISCHR(info.st_mode) || info.st_rdev != DeviceNumber(1, 3)) {
     return {EINVAL, FailureDetail::kTypeMismatch, 0};
   }
   return From(Attach(tree.get(), target), FailureDetail::kAttach);

@@ -26,6 +26,12 @@ inline Outcome From(long result, FailureDetail detail = FailureDetail::kNone,
   return {static_cast<int>(-result), detail, argument};
 }
 
+// makedev(3), which is a call into libc (sys/sysmacros.h has the layout).
+constexpr uint64_t DeviceNumber(uint64_t major, uint64_t minor) {
+  return (major & 0xfff) << 8 | (major & ~uint64_t{0xfff}) << 32 | (minor & 0xff) |
+         (minor & ~uint64_t{0xff}) << 12;
+}
+
 struct StepMachine {
   PlanView plan;
   int socket = -1;
