@@ -108,8 +108,11 @@ void AddIdMapOption(const CdiMount& mount, std::vector<std::string>& options) {
 size_t Depth(const Json& mount) {
   const Json* destination = FindMember(mount, "destination");
   if (destination == nullptr || !destination->is_string()) return 0;
-  const std::string cleaned = CleanPath(destination->get_ref<const std::string&>());
-  return static_cast<size_t>(std::count(cleaned.begin(), cleaned.end(), '/'));
+  const auto& path = destination->get_ref<const std::string&>();
+  const auto slashes = [](const std::string& text) {
+    return static_cast<size_t>(std::count(text.begin(), text.end(), '/'));
+  };
+  return IsCleanPath(path) ? slashes(path) : slashes(CleanPath(path));
 }
 
 absl::Status AddMounts(const std::vector<CdiMount>& mounts, Json& document) {

@@ -117,13 +117,12 @@ std::shared_ptr<const CdiFile> CdiRegistry::Load(const std::string& path, size_t
 }
 
 void CdiRegistry::ScanDirectory(size_t priority, std::map<std::string, CachedFile>& found,
-                                CdiSnapshot& snapshot) {
+                                std::vector<CdiFileError>& errors) {
   const std::string& directory = directories_[priority];
   DIR* const stream = ::opendir(directory.c_str());
   if (stream == nullptr) {
     if (errno != ENOENT) {
-      snapshot.errors.push_back(
-          {directory, std::string(ErrnoStatus("open the directory").message()), {}});
+      errors.push_back({directory, std::string(ErrnoStatus("open the directory").message()), {}});
     }
     return;
   }
@@ -140,7 +139,7 @@ void CdiRegistry::ScanDirectory(size_t priority, std::map<std::string, CachedFil
     if (::stat(path.c_str(), &stat) != 0) {
       // Gone since the listing, or a symlink to nowhere.
       if (errno != ENOENT || ::lstat(path.c_str(), &stat) == 0) {
-        snapshot.errors.push_back({path, std::string(ErrnoStatus("stat").message()), {}});
+        errors.push_back({path, std::string(ErrnoStatus("stat").message()), {}});
       }
       continue;
     }
@@ -149,7 +148,7 @@ void CdiRegistry::ScanDirectory(size_t priority, std::map<std::string, CachedFil
     const auto cached = cache_.find(path);
     if (cached != cache_.end() && cached->second.settled && cached->second.stamp == stamp &&
         cached->second.file->priority == priority) {
-      found[path] = std::move(cached->second);
+      found[path] = cached->second;
       continue;
     }
     const absl::Time changed = absl::TimeFromTimespec(stat.st_ctim);
@@ -160,13 +159,29 @@ void CdiRegistry::ScanDirectory(size_t priority, std::map<std::string, CachedFil
 
 std::shared_ptr<const CdiSnapshot> CdiRegistry::Refresh() {
   MutexLock refresh_lock(refresh_mutex_);
-  auto snapshot = std::make_shared<CdiSnapshot>();
+  std::vector<CdiFileError> errors;
   std::map<std::string, CachedFile> found;
   for (size_t priority = 0; priority < directories_.size(); ++priority) {
-    ScanDirectory(priority, found, *snapshot);
+    ScanDirectory(priority, found, errors);
   }
+  const bool unchanged = refreshed_ && errors == scan_errors_ &&
+                         std::equal(found.begin(), found.end(), cache_.begin(), cache_.end(),
+                                    [](const auto& a, const auto& b) {
+                                      return a.first == b.first && a.second.file == b.second.file;
+                                    });
   cache_ = std::move(found);
+  if (unchanged) return Snapshot();
+  scan_errors_ = std::move(errors);
+  refreshed_ = true;
+  std::shared_ptr<const CdiSnapshot> snapshot = BuildSnapshot();
+  MutexLock lock(mutex_);
+  snapshot_ = snapshot;
+  return snapshot;
+}
 
+std::shared_ptr<const CdiSnapshot> CdiRegistry::BuildSnapshot() {
+  auto snapshot = std::make_shared<CdiSnapshot>();
+  snapshot->errors = scan_errors_;
   for (const auto& [path, cached] : cache_) {
     const std::shared_ptr<const CdiFile>& file = cached.file;
     snapshot->files.push_back(file);
@@ -197,9 +212,6 @@ std::shared_ptr<const CdiSnapshot> CdiRegistry::Refresh() {
     snapshot->errors.push_back(
         {file, "defines devices that another file of the same priority defines", names});
   }
-
-  MutexLock lock(mutex_);
-  snapshot_ = snapshot;
   return snapshot;
 }
 

@@ -57,6 +57,8 @@ struct CdiFileError {
   std::string path;  // of a file or a directory
   std::string message;
   std::vector<std::string> devices;  // qualified names that it costs, where that is known
+
+  friend bool operator==(const CdiFileError&, const CdiFileError&) = default;
 };
 
 // What one Refresh found. Immutable.
@@ -98,12 +100,17 @@ class CdiRegistry {
                                       absl::Time modify_time)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(refresh_mutex_);
   void ScanDirectory(size_t priority, std::map<std::string, CachedFile>& found,
-                     CdiSnapshot& snapshot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(refresh_mutex_);
+                     std::vector<CdiFileError>& errors)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(refresh_mutex_);
+
+  std::shared_ptr<const CdiSnapshot> BuildSnapshot() ABSL_EXCLUSIVE_LOCKS_REQUIRED(refresh_mutex_);
 
   const std::vector<std::string> directories_;
   // Held while files are read: concurrent refreshes wait for each other, readers for nobody.
   Mutex refresh_mutex_;
   std::map<std::string, CachedFile> cache_ ABSL_GUARDED_BY(refresh_mutex_);
+  std::vector<CdiFileError> scan_errors_ ABSL_GUARDED_BY(refresh_mutex_);
+  bool refreshed_ ABSL_GUARDED_BY(refresh_mutex_) = false;
 
   mutable Mutex mutex_;
   std::shared_ptr<const CdiSnapshot> snapshot_ ABSL_GUARDED_BY(mutex_);

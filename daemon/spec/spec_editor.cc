@@ -1,6 +1,5 @@
 #include "daemon/spec/spec_editor.h"
 
-#include <map>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -23,46 +22,8 @@ const std::string& StringOf(const Json& operation, const char* name) {
 
 }  // namespace
 
-// The canonical text of each member of the root, so that a step writes only what it changed.
-class SpecEditor::DigestCache {
- public:
-  void Forget() { texts_.clear(); }
-
-  std::string Update(const Json& patch, const Json& document) {
-    for (const Json& operation : patch) {
-      const absl::StatusOr<std::vector<std::string>> tokens =
-          SplitPointer(StringOf(operation, "path"));
-      if (!tokens.ok() || tokens->empty()) {
-        Forget();
-      } else {
-        texts_.erase(tokens->front());
-      }
-    }
-    text_.clear();
-    char separator = '{';
-    for (const auto& [name, member] : document.get_ref<const Json::object_t&>()) {
-      text_.push_back(separator);
-      AppendJsonString(name, text_);
-      text_.push_back(':');
-      std::string& text = texts_[name];
-      if (text.empty()) AppendCanonicalJson(member, text);
-      text_ += text;
-      separator = ',';
-    }
-    text_ += separator == '{' ? "{}" : "}";
-    return Sha256Digest(text_);
-  }
-
- private:
-  std::map<std::string, std::string> texts_;
-  std::string text_;
-};
-
 SpecEditor::SpecEditor(SpecJournal journal, Options options)
-    : options_(std::move(options)),
-      journal_(std::move(journal)),
-      digests_(std::make_unique<DigestCache>()),
-      digest_(OciSpec().Digest()) {}
+    : options_(std::move(options)), journal_(std::move(journal)), digest_(OciSpec().Digest()) {}
 
 SpecEditor::~SpecEditor() = default;
 
@@ -107,16 +68,16 @@ absl::Status SpecEditor::Edit(SpecActor actor, const EditFunction& edit) {
     return applied;
   }
   step.digest_before = digest_;
-  digest_ = digests_->Update(patch, std::as_const(shadow_).json());
+  digest_ = digests_.Update(patch, std::as_const(shadow_).json());
   step.digest_after = digest_;
   step.duration = options_.clock() - start;
   journal_.Append(std::move(step));
   return absl::OkStatus();
 }
 
-absl::Status SpecEditor::ApplyToShadow(const Json& patch, SpecStep& step) {
+absl::Status SpecEditor::ApplyToShadow(Json& patch, SpecStep& step) {
   const bool may_conflict = phase_ == SpecPhase::kDevices || phase_ == SpecPhase::kPlugins;
-  for (const Json& operation : patch) {
+  for (Json& operation : patch) {
     if (may_conflict) {
       std::optional<SpecConflict> conflict = FindConflict(operation);
       if (conflict.has_value()) {
@@ -132,7 +93,7 @@ absl::Status SpecEditor::ApplyToShadow(const Json& patch, SpecStep& step) {
       }
     }
     provenance_.Note(operation, std::as_const(shadow_).json(), step.index);
-    absl::Status applied = ApplyPatchOperation(operation, shadow_.json());
+    absl::Status applied = ApplyPatchOperation(std::move(operation), shadow_.json());
     if (!applied.ok()) {
       return absl::InternalError(absl::StrCat("spec step of ", step.actor.name,
                                               ": the patch does not apply: ", applied.message()));
@@ -158,7 +119,7 @@ std::optional<SpecConflict> SpecEditor::FindConflict(const Json& operation) cons
 void SpecEditor::Restore() {
   shadow_ = OciSpec();
   provenance_ = Provenance();
-  digests_->Forget();
+  digests_.Forget();
   for (const SpecStep& step : journal_.steps()) {
     const absl::StatusOr<Json> patch = ParseJson(step.patch, SpecJournal::kBlobLimits);
     if (!patch.ok()) continue;  // we wrote it

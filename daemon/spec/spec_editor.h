@@ -22,7 +22,6 @@
 #define OCID_DAEMON_SPEC_SPEC_EDITOR_H_
 
 #include <functional>
-#include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
@@ -31,6 +30,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "daemon/spec/digest_cache.h"
 #include "daemon/spec/provenance.h"
 #include "daemon/spec/spec_journal.h"
 #include "runtime/oci/oci_spec.h"
@@ -77,11 +77,10 @@ class SpecEditor {
   Result Finish() &&;
 
  private:
-  class DigestCache;
-
   // Brings shadow and provenance to what the journal says, and the document back to the shadow.
   void Restore();
-  absl::Status ApplyToShadow(const nlohmann::json& patch, SpecStep& step);
+  // Takes the values out of the patch.
+  absl::Status ApplyToShadow(nlohmann::json& patch, SpecStep& step);
   std::optional<SpecConflict> FindConflict(const nlohmann::json& operation) const;
 
   const Options options_;
@@ -90,7 +89,7 @@ class SpecEditor {
   OciSpec working_;  // what edits change; equal to shadow_ between them
   OciSpec shadow_;   // the same before the edit; patched after it, so that neither is ever copied
   Provenance provenance_;
-  std::unique_ptr<DigestCache> digests_;
+  DigestCache digests_;
   std::string digest_;  // of shadow_
 };
 

@@ -112,6 +112,10 @@ absl::Status Move(const std::string& from, const std::string& path, Json& docume
 }  // namespace
 
 absl::Status ApplyPatchOperation(const Json& operation, Json& document) {
+  return ApplyPatchOperation(Json(operation), document);
+}
+
+absl::Status ApplyPatchOperation(Json&& operation, Json& document) {
   const absl::StatusOr<std::string> op = StringMember(operation, "op");
   if (!op.ok()) return op.status();
   const absl::StatusOr<std::string> path = StringMember(operation, "path");
@@ -127,15 +131,15 @@ absl::Status ApplyPatchOperation(const Json& operation, Json& document) {
     return Add(*path, *source, document);
   }
 
-  const Json* value = FindMember(operation, "value");
+  Json* value = FindMember(operation, "value");
   if (value == nullptr) {
     return absl::InvalidArgumentError("JSON patch: operation without a \"value\"");
   }
-  if (*op == "add") return Add(*path, *value, document);
+  if (*op == "add") return Add(*path, std::move(*value), document);
   Json* target = ResolvePointer(document, *path);
   if (*op == "replace") {
     if (target == nullptr) return NoTarget(*path);
-    *target = *value;
+    *target = std::move(*value);
     return absl::OkStatus();
   }
   if (*op == "test") {

@@ -17,6 +17,9 @@ namespace ocid {
 // that does not fit the document (no such target, failed test); the document is then unchanged.
 absl::Status ApplyPatchOperation(const nlohmann::json& operation, nlohmann::json& document);
 
+// The same, but takes the value out of the operation instead of copying it.
+absl::Status ApplyPatchOperation(nlohmann::json&& operation, nlohmann::json& document);
+
 // Applies all operations in order. After an error the document holds the effect of the operations
 // before the one that failed: a caller who needs all or nothing applies to a copy.
 absl::Status ApplyPatch(const nlohmann::json& patch, nlohmann::json& document);

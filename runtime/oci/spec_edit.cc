@@ -63,8 +63,9 @@ bool IsVariable(const Json& entry, std::string_view name) {
 
 bool IsMountAt(const Json& mount, std::string_view cleaned) {
   const Json* destination = FindMember(mount, "destination");
-  return destination != nullptr && destination->is_string() &&
-         CleanPath(destination->get_ref<const std::string&>()) == cleaned;
+  if (destination == nullptr || !destination->is_string()) return false;
+  const auto& path = destination->get_ref<const std::string&>();
+  return IsCleanPath(path) ? path == cleaned : CleanPath(path) == cleaned;
 }
 
 }  // namespace
@@ -182,6 +183,19 @@ absl::Status SetAnnotation(std::string_view name, std::string_view value, Json& 
   if (!annotations.ok()) return annotations.status();
   (**annotations)[std::string(name)] = std::string(value);
   return absl::OkStatus();
+}
+
+bool IsCleanPath(std::string_view path) {
+  if (!path.starts_with('/')) return false;
+  if (path.size() == 1) return true;
+  for (size_t i = 0; i < path.size(); ++i) {
+    if (path[i] != '/') continue;
+    const std::string_view rest = path.substr(i + 1);
+    if (rest.empty() || rest[0] == '/') return false;
+    if (rest[0] != '.') continue;
+    if (rest.size() == 1 || rest[1] == '/' || rest == ".." || rest.starts_with("../")) return false;
+  }
+  return true;
 }
 
 std::string CleanPath(std::string_view path) {

@@ -48,6 +48,8 @@ absl::Status SetAnnotation(std::string_view name, std::string_view value, nlohma
 
 // The path without empty parts, "." and "..", which ends at "/"; absolute whatever it was.
 std::string CleanPath(std::string_view path);
+// True if CleanPath would give back the same text; much cheaper.
+bool IsCleanPath(std::string_view path);
 
 }  // namespace ocid
 
