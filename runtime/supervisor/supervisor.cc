@@ -615,7 +615,9 @@ void Supervisor::SetOomScore(bool protect) {
   if (oom_score_size_ == 0) return;
   const char* score = protect ? kProtectedOomScore : oom_score_;
   const size_t size = protect ? sizeof(kProtectedOomScore) - 1 : oom_score_size_;
-  if (pwrite(oom_score_fd_.get(), score, size, 0) < 0) oom_score_size_ = 0;  // not permitted
+  if (pwrite(oom_score_fd_.get(), score, size, 0) >= 0) return;
+  oom_score_size_ = 0;  // not permitted: CAP_SYS_RESOURCE
+  oom_score_fd_.reset();
 }
 
 }  // namespace ocid
