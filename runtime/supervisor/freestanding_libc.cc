@@ -139,6 +139,20 @@ size_t strnlen(const char* text, size_t limit) {
   return size;
 }
 
+int strcmp(const char* a, const char* b) {
+  while (*a != '\0' && *a == *b) ++a, ++b;
+  return static_cast<unsigned char>(*a) - static_cast<unsigned char>(*b);
+}
+
+int strncmp(const char* a, const char* b, size_t limit) {
+  for (size_t i = 0; i < limit; ++i) {
+    if (a[i] != b[i] || a[i] == '\0') {
+      return static_cast<unsigned char>(a[i]) - static_cast<unsigned char>(b[i]);
+    }
+  }
+  return 0;
+}
+
 char* strchr(const char* text, int byte) {
   for (;; ++text) {
     if (*text == static_cast<char>(byte)) return const_cast<char*>(text);
