@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/prctl.h>
 
+#include "runtime/child/home_directory.h"
 #include "runtime/child/run_hook.h"
 #include "runtime/child/setup_protocol.h"
 #include "runtime/child/step_machine.h"
@@ -123,11 +124,16 @@ void ForgetSetup(StepMachine& machine) {
 // The last step of a plan is its kExecute.
 void PrepareProgram(StepMachine& machine) {
   const PlanView& plan = machine.plan;
-  if (plan.step_count() == 0 || plan.end(Phase::kStart) == plan.begin(Phase::kStart)) return;
+  if (plan.end(Phase::kStart) == plan.begin(Phase::kStart)) return;
   const uint32_t last = plan.end(Phase::kStart) - 1;
   const PlanStep& step = plan.step(last);
+  char* home = nullptr;
+  if (step.number[2] != 0) {
+    home = machine.home;
+    FindHome(machine.root.get(), step.number[3], home, sizeof(machine.home));
+  }
   const long made = MakeStringVectors(plan, step.ref[0], step.number[0], step.ref[1],
-                                      step.number[1], &machine.program);
+                                      step.number[1], home, &machine.program);
   if (made < 0) Fail(machine.socket, last, From(made));
 }
 
@@ -153,8 +159,8 @@ void ExecutePlan(const PlanView& plan, const ChildArguments& arguments) {
     AwaitGo(machine.socket);
   }
   ExecutePhase(machine, Phase::kEnter);
-  ForgetSetup(machine);
   PrepareProgram(machine);
+  ForgetSetup(machine);
   if (plan.has(kPlanHasGate)) {
     Say(machine, MessageKind::kReady);
     AwaitGo(machine.socket);

@@ -88,8 +88,8 @@ raw::Fd WriteState(const PlanView& plan, HookKind kind, pid_t pid) {
   result = raw::Call(SYS_chdir, in_container ? "/" : plan.text(plan.header().bundle));
   StringVectors vectors;
   if (result >= 0) {
-    result =
-        MakeStringVectors(plan, step.ref[1], step.number[1], step.ref[2], step.number[2], &vectors);
+    result = MakeStringVectors(plan, step.ref[1], step.number[1], step.ref[2], step.number[2],
+                               nullptr, &vectors);
   }
   if (result >= 0) {
     result = raw::Call(SYS_execve, plan.text(step.ref[0]), vectors.first, vectors.second);

@@ -44,6 +44,7 @@ struct StepMachine {
   raw::Fd directory;              // the directory that device nodes were last made in ...
   uint32_t directory_offset = 0;  // ... and its path's place in the plan
   StringVectors program;          // argv and envp of kExecute, made before seccomp can forbid it
+  char home[4096];                // "HOME=...", if the process has none
   int slot[kMaxSlots];            // trees between kOpenTree and kAttachTree, or -1
 };
 

@@ -25,15 +25,19 @@ char** Fill(const PlanView& plan, PlanRef list, uint64_t count, char** items) {
 }  // namespace
 
 long MakeStringVectors(const PlanView& plan, PlanRef first, uint64_t first_count, PlanRef second,
-                       uint64_t second_count, StringVectors* out) {
+                       uint64_t second_count, char* extra, StringVectors* out) {
   if (first_count > kMaxPlanBytes || second_count > kMaxPlanBytes) return -E2BIG;
-  const uint64_t size = (first_count + second_count + 2) * sizeof(char*);
+  const uint64_t size = (first_count + second_count + 3) * sizeof(char*);
   const long memory = raw::Call(SYS_mmap, nullptr, size, PROT_READ | PROT_WRITE,
                                 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory < 0 && memory > -4096) return memory;
   out->first = reinterpret_cast<char**>(memory);
   out->second = Fill(plan, first, first_count, out->first);
-  Fill(plan, second, second_count, out->second);
+  char** const end = Fill(plan, second, second_count, out->second);
+  if (extra != nullptr) {
+    end[-1] = extra;
+    end[0] = nullptr;
+  }
   return 0;
 }
 

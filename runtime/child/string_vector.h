@@ -14,9 +14,10 @@ struct StringVectors {
   char** second = nullptr;
 };
 
-// The counts are trusted no further than the bytes of the lists reach. 0, or -errno.
+// The counts are trusted no further than the bytes of the lists reach. `extra`, if any, goes after
+// the second list and must live as long. 0, or -errno.
 long MakeStringVectors(const PlanView& plan, PlanRef first, uint64_t first_count, PlanRef second,
-                       uint64_t second_count, StringVectors* out);
+                       uint64_t second_count, char* extra, StringVectors* out);
 
 }  // namespace ocid
 

@@ -411,6 +411,17 @@ TEST_F(Launcher, AUserNamespaceMapsRootAway) {
             "0\n0 100000 65536\nnull\n1 5\n50\ntestbox\n");
 }
 
+TEST_F(Launcher, AUserNamespaceCanHaveATerminal) {
+  UseUserNamespace();
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(bundle_->rootfs())) {
+    ASSERT_EQ(lchown(entry.path().c_str(), 100000, 100000), 0);
+  }
+  spec_["process"]["terminal"] = true;
+  spec_["process"]["user"] = {{"uid", 1000}, {"gid", 1000}};
+  EXPECT_EQ(Output("tty; stat -c %u /dev/pts/0; echo x > /dev/console"),
+            "/dev/pts/0\r\n1000\r\nx\r\n");
+}
+
 TEST_F(Launcher, AnExecJoinsAUserNamespace) {
   UseUserNamespace();
   for (const auto& entry : std::filesystem::recursive_directory_iterator(bundle_->rootfs())) {
@@ -547,6 +558,66 @@ TEST_F(Launcher, TheContainersOwnCgroupsAreMounted) {
             "cpu\ncpu,cpuacct\ncpuacct\npids\n1\ncpu,cpuacct\n"
             "sh: can't create cpu/limit: Read-only file system\n"
             "sh: can't create new: Read-only file system\n");
+}
+
+// A cgroup of one hierarchy for the length of a test.
+class ScopedCgroup {
+ public:
+  explicit ScopedCgroup(const std::string& hierarchy)
+      : path_("/sys/fs/cgroup/" + hierarchy + "/ocid-launcher-test") {
+    mkdir(path_.c_str(), 0755);
+  }
+  ~ScopedCgroup() { rmdir(path_.c_str()); }
+
+  UniqueFd Open(const std::string& file) const {
+    return UniqueFd(open((path_ + file).c_str(), (file.empty() ? O_RDONLY : O_WRONLY) | O_CLOEXEC));
+  }
+  bool exists() const { return std::filesystem::exists(path_); }
+
+ private:
+  std::string path_;
+};
+
+TEST_F(Launcher, TheChildEntersItsCgroupsBeforeItsCgroupNamespace) {
+  const ScopedCgroup pids("pids");
+  const ScopedCgroup unified("unified");
+  const UniqueFd procs = pids.Open("/cgroup.procs");
+  const UniqueFd directory = unified.Open("");
+  if (!procs.valid() || !directory.valid()) GTEST_SKIP() << "needs hybrid cgroups";
+  auto& namespaces = spec_["linux"]["namespaces"];
+  namespaces.erase(std::find(namespaces.begin(), namespaces.end(), json{{"type", "cgroup"}}));
+  LaunchFds fds;
+  const int procs_fd = procs.get();
+  fds.cgroup_procs = &procs_fd;
+  fds.cgroup_procs_count = 1;
+  fds.cgroup = directory;
+  spec_["process"]["args"] = {"sh", "-c",
+                              "grep -E ':(pids)?:' /proc/self/cgroup | busybox cut -d: -f2-"};
+  const auto run = [&] {
+    auto container =
+        TestContainer::Create({.spec = spec_, .id = "test", .bundle = bundle_->path()}, fds);
+    EXPECT_TRUE(container.ok()) << container.status();
+    return container.ok() ? (*container)->Finish().output : std::string();
+  };
+  EXPECT_EQ(run(), "pids:/ocid-launcher-test\n:/ocid-launcher-test\n");
+  namespaces.push_back({{"type", "cgroup"}});
+  EXPECT_EQ(run(), "pids:/\n:/\n");
+}
+
+TEST_F(Launcher, HomeComesFromTheContainersPasswdFile) {
+  std::ofstream(bundle_->rootfs() + "/etc/passwd")
+      << "broken\nroot:x:0:0::/root:/bin/sh\nx:y:1x:1::/no:\nuser:x:1:1::/home/user";
+  spec_["process"]["user"]["uid"] = 1;
+  EXPECT_EQ(Output("echo $HOME"), "/home/user\n");
+  spec_["process"]["user"]["uid"] = 2;
+  EXPECT_EQ(Output("echo $HOME"), "/\n");
+  spec_["process"]["env"].push_back("HOME=/given");
+  EXPECT_EQ(Output("echo $HOME"), "/given\n");
+}
+
+TEST_F(Launcher, APasswdFileThatIsAFifoDoesNotStopTheStart) {
+  ASSERT_EQ(mkfifo((bundle_->rootfs() + "/etc/passwd").c_str(), 0644), 0);
+  EXPECT_EQ(Output("echo $HOME"), "/\n");
 }
 
 TEST_F(Launcher, TimeNamespacesHaveTheirOffsets) {

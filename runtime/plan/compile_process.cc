@@ -261,6 +261,12 @@ void CompileSeccomp(CompileContext& context, const JsonCursor& seccomp) {
                      {context.writer.Text((*program)->bpf)});
 }
 
+// Images count on it, and the specification says nothing: the runtimes before us set it.
+bool LacksHome(const std::vector<std::string>& environment) {
+  return std::none_of(environment.begin(), environment.end(),
+                      [](const std::string& entry) { return entry.rfind("HOME=", 0) == 0; });
+}
+
 std::string SearchPath(const std::vector<std::string>& environment) {
   constexpr std::string_view kPath = "PATH=";
   for (const std::string& entry : environment) {
@@ -320,7 +326,8 @@ void CompileProcessStart(CompileContext& context, const JsonCursor& process) {
   }
   writer.Add(
       Phase::kStart, Opcode::kExecute, process["args"].pointer(),
-      {arguments.size(), environment.size()},
+      {arguments.size(), environment.size(), LacksHome(environment) ? 1u : 0u,
+       process["user"]["uid"].Unsigned(0, kMaxId)},
       {writer.List(arguments), writer.List(environment), writer.Text(SearchPath(environment))});
 }
 

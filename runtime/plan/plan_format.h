@@ -88,8 +88,9 @@ enum class Opcode : uint16_t {
   kSetUmask,             // n0
   kResetSignals,         // default actions, empty mask
   kLoadSeccomp,          // n0 SECCOMP_FILTER_FLAG_*; r0 struct sock_filter[]
-  kExecute,              // n0 argument count, n1 environment count; r0 arguments, r1 environment,
-                         // r2 PATH to search if the first argument has no slash
+  kExecute,              // n0 argument count, n1 environment count, n2 1: add a HOME for user n3;
+                         // r0 arguments, r1 environment, r2 PATH to search if the first argument
+                         // has no slash. The last step of its plan
   kCount,
 };
 
