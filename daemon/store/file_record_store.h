@@ -14,7 +14,7 @@ struct FileRecordStoreOptions {
   std::string root_dir;   // absolute; made where missing, with its parents
   std::string state_dir;  // likewise
   // What tells this boot from another. Empty: /proc/sys/kernel/random/boot_id.
-  std::string boot_id;
+  std::string boot_id = {};
 };
 
 // Takes the locks of both directories: FAILED_PRECONDITION while another daemon has one. Blocks.

@@ -1,0 +1,248 @@
+// Container: one container of the daemon, from its create to its delete.
+//
+// Requests come in on any thread and are put on the container's lane, where one operation at a time
+// changes it; what happens by itself (an exit, a timer, a lost supervisor) comes the same way. What
+// others read is a snapshot, replaced as a whole. Every change of the state is one event in the event
+// log, and an intent is in the state file before its first effect.
+//
+// The members' comments say which thread may touch them: "lane" is whoever holds the lane's turn.
+// One class in several files, by what is asked of it: container_create.cc, _run.cc, _stop.cc,
+// _delete.cc, _update.cc, _observe.cc, _exec.cc, _recover.cc.
+//
+// Owned by shared_ptr: the manager's index, operations under way, and weakly by callbacks. Thread-safe.
+#ifndef OCID_DAEMON_CONTAINER_CONTAINER_H_
+#define OCID_DAEMON_CONTAINER_CONTAINER_H_
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "daemon/base/thread_pool.h"
+#include "daemon/base/timers.h"
+#include "daemon/container/container_manager.h"
+#include "daemon/container/exec_table.h"
+#include "daemon/container/lane.h"
+#include "daemon/container/lifecycle.h"
+#include "daemon/container/recovery_decision.h"
+#include "daemon/container/spec_compiler.h"
+#include "daemon/events/event_log.h"
+#include "daemon/store/record_store.h"
+#include "proto/internal/record.pb.h"
+#include "runtime/base/mutex.h"
+#include "runtime/cgroup/cgroup_manager.h"
+#include "runtime/host/supervisor_handle.h"
+
+namespace ocid {
+
+class Container;
+
+// What containers work with. The manager owns it all and outlives them.
+struct ContainerServices {
+  RecordStore& store;
+  EventLog& events;
+  const SpecCompiler& compiler;
+  SupervisorHost& supervisors;
+  CgroupManager& cgroups;
+  Timers& timers;
+  ThreadPool& pool;     // operations
+  ThreadPool& writers;  // durable writes alone: an operation may wait for one
+  size_t lane_capacity = 0;
+  absl::Duration launch_timeout;
+  absl::Duration control_timeout;
+  absl::Duration kill_timeout;
+  std::string etag_prefix;  // of this daemon's life
+  // Takes a container that is gone out of the index, if it is the one there.
+  std::function<void(const Container& container)> forget;
+  // No new processes from now on.
+  std::atomic<bool> closing{false};
+};
+
+class Container : public std::enable_shared_from_this<Container> {
+ public:
+  Container(std::string id, ContainerServices& services);
+
+  const std::string& id() const { return id_; }
+
+  // ---- Reads, on any thread.
+  std::shared_ptr<const v1::Container> snapshot() const;
+  std::shared_ptr<const v1::Container> snapshot(std::string* request_id,
+                                                std::string* request_digest) const;
+  absl::StatusOr<v1::Exec> GetExec(const std::string& exec_id) const;
+  absl::StatusOr<v1::ListExecsResponse> ListExecs(const v1::ListExecsRequest& request) const;
+
+  // ---- Operations, on any thread; see ContainerManager.
+  void Create(const v1::CreateContainerRequest& request, const Caller& caller, std::string digest,
+              Done<v1::Container> done);
+  void Start(const v1::StartContainerRequest& request, Done<v1::Container> done);
+  void Stop(const v1::StopContainerRequest& request, Done<v1::Container> done);
+  void Kill(const v1::KillContainerRequest& request, Done<v1::KillContainerResponse> done);
+  void Pause(const v1::PauseContainerRequest& request, Done<v1::Container> done);
+  void Resume(const v1::ResumeContainerRequest& request, Done<v1::Container> done);
+  void Update(const v1::UpdateContainerRequest& request, Done<v1::Container> done);
+  void Delete(const v1::DeleteContainerRequest& request,
+              Done<v1::DeleteContainerResponse> done);
+  void Wait(std::shared_ptr<Cancellation> cancellation, Done<v1::WaitContainerResponse> done);
+  void ListProcesses(Done<v1::ListProcessesResponse> done);
+  void GetStats(Done<v1::ContainerStats> done);
+  void InspectOciSpec(const v1::InspectOciSpecRequest& request, Done<v1::OciSpecHistory> done);
+  void DetectDrift(Done<v1::DetectDriftResponse> done);
+
+  void CreateExec(const v1::CreateExecRequest& request, Done<v1::Exec> done);
+  void StartExec(const v1::StartExecRequest& request, Done<v1::Exec> done);
+  void WaitExec(const std::string& exec_id, std::shared_ptr<Cancellation> cancellation,
+                Done<v1::WaitExecResponse> done);
+  void KillExec(const v1::KillExecRequest& request, Done<v1::KillExecResponse> done);
+  void DeleteExec(const v1::DeleteExecRequest& request, Done<v1::DeleteExecResponse> done);
+  void ResizeExec(const v1::ResizeExecRequest& request, Done<v1::ResizeExecResponse> done);
+  void Attach(const v1::AttachRequest::Open& request, Done<Attachment> done);
+
+  // ---- For the manager.
+  // Looks at what an earlier daemon left, decides and acts. Blocks. Before any other call.
+  RecoveryAction Recover(std::vector<std::string>* warnings);
+  // Answers everybody who waits here: CANCELLED, or UNAVAILABLE for a Stop or Delete in its grace.
+  void Abandon();
+
+ private:
+  struct Waiter {
+    Done<v1::WaitContainerResponse> done;
+    std::shared_ptr<Cancellation> cancellation;
+  };
+
+  // ---- container.cc
+  // Runs `operation(container, turn, done)` on the lane, or answers BUSY.
+  template <class T, class Operation>
+  void OnLane(Done<T> done, Operation operation) {
+    auto shared = std::make_shared<Done<T>>(std::move(done));
+    const bool pushed = lane_->Push([self = shared_from_this(), shared,
+                                     operation = std::move(operation)](Lane::Turn turn) mutable {
+      operation(*self, std::move(turn), std::move(*shared));
+    });
+    if (!pushed) (*shared)(BusyError());
+  }
+  // The same for what must not be refused, and has nobody to answer to. Does not keep the container.
+  std::function<void()> LaterOnLane(std::function<void(Container&)> operation);
+  absl::Status BusyError() const;
+  absl::Status GoneError() const;
+  v1::ContainerState state() const { return view_.state(); }  // lane
+
+  // Whether `event` is legal now. Changes nothing.
+  absl::Status Check(LifecycleEvent event) const;
+  // Stores the state that `event` leads to before any effect, then publishes it.
+  absl::Status Intend(LifecycleEvent event);
+  // Publishes the state that `event` has led to, then stores it.
+  void Commit(LifecycleEvent event);
+  void Publish();                      // the snapshot, with a new etag
+  absl::Status StoreState(v1::ContainerState state);
+  void StoreStateOrLog();
+  void AddEvent(v1::Event::Type type, v1::ContainerState previous);
+  void AddWarning(const std::string& warning);
+  void AnswerWaiters(const absl::StatusOr<v1::WaitContainerResponse>& answer);
+  v1::Container BasicView() const;     // of the snapshot, without `config`
+
+  // ---- container_create.cc
+  absl::StatusOr<v1::Container> DoCreate(const v1::CreateContainerRequest& request,
+                                         const Caller& caller, const std::string& digest);
+  // Makes this generation's cgroup and supervisor while the record becomes durable. On failure
+  // nothing of it is left but the directories.
+  absl::Status Launch(const GeneratedSpec& generated, internal::ContainerRecord record);
+  void DescribeSpec(const GeneratedSpec& generated);
+  SupervisorCallbacks MakeCallbacks();
+
+  // ---- container_run.cc
+  absl::Status DoStart();
+  absl::Status PrepareGeneration();  // of a stopped container: all anew, up to the start gate
+  void FailStart(const absl::Status& status);
+  void HandleExit(uint32_t generation, const ExitRecord& record);
+  void HandleLost(uint32_t generation);
+  void FinishExit(v1::ExitStatus exit);
+  v1::ExitStatus ToExitStatus(const ExitRecord& record) const;
+  void RememberStopped();
+  void ScheduleRestart();
+  void CancelRestart();
+  // Everything of the generation that is over: supervisor, cgroup.
+  absl::Status ReleaseRuntime();
+
+  // ---- container_stop.cc
+  absl::Status SendSignal(int signal);
+  absl::Status KillEverything();
+  void ArmKill(absl::Duration grace);
+  void KillTimeUp(uint32_t generation);
+  void KillDeadlineUp(uint32_t generation);
+  void DisarmTimers();
+  absl::Status UnkillableError();
+
+  // ---- container_delete.cc
+  void FinishDelete();
+  absl::Status RemoveEverything();
+  void AnswerDeletes(const absl::Status& status);
+
+  // ---- container_exec.cc
+  struct LaunchedExec {
+    v1::Exec exec;
+    UniqueFd stream;  // where it was attached
+  };
+  // Of an exec that is starting. Ends the turn as soon as it does not need the lane any more.
+  absl::StatusOr<LaunchedExec> LaunchExec(Lane::Turn turn, const std::string& exec_id, bool attach);
+  absl::StatusOr<Attachment> AttachInit(Lane::Turn turn, const v1::AttachRequest::Open& request);
+  absl::StatusOr<Attachment> AttachExec(Lane::Turn turn, const v1::AttachRequest::Open& request);
+  void HandleExecExit(const std::string& exec_id, const ExitRecord& record);
+  void FinishExec(const std::string& exec_id, const v1::ExitStatus& exit);
+  void DropExec(const std::string& exec_id);
+  std::shared_ptr<SupervisorHandle> supervisor() const;
+  void SetSupervisor(std::shared_ptr<SupervisorHandle> supervisor);
+  absl::StatusOr<std::shared_ptr<SupervisorHandle>> NeedSupervisor() const;
+
+  // ---- container_recover.cc
+  void Adopt(const internal::ContainerRecord& record, const internal::RuntimeState& state);
+  void RecoverAlive(const SupervisorStatus& status, const internal::RuntimeState& state);
+  void RecoverStopped(v1::ExitStatus exit, const internal::RuntimeState& state);
+  void RecoverExecs(const SupervisorStatus* status);
+  absl::Status RemoveLeftovers();
+
+  const std::string id_;
+  ContainerServices& services_;
+  const std::shared_ptr<Lane> lane_;
+
+  // ---- Lane.
+  v1::Container view_;                 // what snapshots are made of, with `config`
+  std::string spec_text_;              // final spec, canonical
+  std::shared_ptr<const OciSpec> spec_;  // the same, parsed by the first exec
+  std::string cgroups_path_;           // linux.cgroupsPath of the final spec
+  std::unique_ptr<Cgroup> cgroup_;     // null: none
+  ProcessIdentity init_;
+  ProcessIdentity supervisor_identity_;
+  absl::Time kill_time_ = absl::InfiniteFuture();
+  bool stopped_by_request_ = false;
+  uint32_t restart_count_ = 0;         // in a row
+  uint64_t revision_ = 0;
+  TimerId kill_timer_ = 0;             // grace, then the wait for the killed
+  TimerId restart_timer_ = 0;
+  std::vector<Done<v1::Container>> stops_;
+  std::vector<Done<v1::DeleteContainerResponse>> deletes_;
+  uint64_t oom_kills_seen_ = 0;
+
+  ExecTable execs_;  // locks itself
+
+  // ---- Any thread.
+  mutable Mutex mutex_;
+  std::shared_ptr<const v1::Container> snapshot_ ABSL_GUARDED_BY(mutex_);
+  std::string request_id_ ABSL_GUARDED_BY(mutex_);      // of Create
+  std::string request_digest_ ABSL_GUARDED_BY(mutex_);
+  bool gone_ ABSL_GUARDED_BY(mutex_) = false;
+  std::map<uint64_t, Waiter> waiters_ ABSL_GUARDED_BY(mutex_);
+  uint64_t last_waiter_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::shared_ptr<SupervisorHandle> supervisor_ ABSL_GUARDED_BY(mutex_);  // null: none
+};
+
+}  // namespace ocid
+
+#endif  // OCID_DAEMON_CONTAINER_CONTAINER_H_

@@ -1,0 +1,264 @@
+// Container: starts, exits, and starts again.
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "daemon/base/log.h"
+#include "daemon/container/container.h"
+#include "daemon/container/proto_time.h"
+#include "daemon/container/public_error.h"
+#include "daemon/container/restart_policy.h"
+#include "runtime/base/error_details.h"
+
+namespace ocid {
+namespace {
+
+// What a shell gives: 127 where there is no such program, 126 where it could not be run.
+constexpr int kNotFoundCode = 127;
+constexpr int kNotRunCode = 126;
+constexpr int kUnknownCode = 255;
+
+// The first generation and the newest: a crash loop must not grow the record without end.
+constexpr int kMaxGenerations = 16;
+
+void TrimGenerations(internal::ContainerRecord& record) {
+  auto& generations = *record.mutable_generations();
+  while (generations.size() >= kMaxGenerations) generations.DeleteSubrange(1, 1);
+  for (internal::Generation& generation : generations) generation.clear_final_spec();
+}
+
+}  // namespace
+
+void Container::Start(const v1::StartContainerRequest& request, Done<v1::Container> callback) {
+  OnLane(std::move(callback), [validate_only = request.validate_only()](
+                              Container& self, Lane::Turn turn, Done<v1::Container> done) {
+    absl::Status status = self.Check(LifecycleEvent::kStart);
+    if (status.ok() && !validate_only) {
+      self.CancelRestart();
+      self.restart_count_ = 0;
+      status = self.DoStart();
+    }
+    absl::StatusOr<v1::Container> answer = PublicError(status);
+    if (status.ok()) answer = self.BasicView();
+    turn.End();
+    done(std::move(answer));
+  });
+}
+
+absl::Status Container::DoStart() {
+  if (services_.closing) {
+    return MakeError(absl::StatusCode::kUnavailable, "SHUTTING_DOWN", "the daemon shuts down");
+  }
+  const bool again = state() == v1::CONTAINER_STATE_STOPPED;
+  const absl::Status intended = Intend(LifecycleEvent::kStart);
+  if (!intended.ok()) return intended;
+  absl::Status status = again ? PrepareGeneration() : absl::OkStatus();
+  if (status.ok()) {
+    const absl::StatusOr<std::shared_ptr<SupervisorHandle>> handle = NeedSupervisor();
+    status = handle.ok() ? (*handle)->Start(services_.launch_timeout) : handle.status();
+  }
+  if (!status.ok()) {
+    FailStart(PublicError(status));
+    return status;
+  }
+  stopped_by_request_ = false;
+  *view_.mutable_start_time() = ToTimestamp(services_.timers.Now());
+  Commit(LifecycleEvent::kStarted);
+  return absl::OkStatus();
+}
+
+absl::Status Container::PrepareGeneration() {
+  const absl::Status released = ReleaseRuntime();
+  if (!released.ok()) return released;
+  absl::StatusOr<internal::ContainerRecord> record = services_.store.GetRecord(id_);
+  if (!record.ok()) return record.status();
+  const absl::StatusOr<GeneratedSpec> generated = services_.compiler.Generate(
+      id_, view_.config(), FromTimestamp(view_.create_time()));
+  if (!generated.ok()) return generated.status();
+  // From here on an old exit must not be taken for this generation's.
+  const absl::Status removed = services_.store.RemoveExitRecord(id_);
+  if (!removed.ok()) return removed;
+  view_.set_generation(view_.generation() + 1);
+  view_.clear_start_time();
+  view_.clear_finish_time();
+  view_.clear_exit_status();
+  view_.clear_warnings();
+  DescribeSpec(*generated);
+  const absl::Status stored = StoreState(state());
+  if (!stored.ok()) return stored;
+  TrimGenerations(*record);
+  record->clear_stopped_by_request();
+  return Launch(*generated, *std::move(record));
+}
+
+void Container::FailStart(const absl::Status& status) {
+  // The supervisor has ended the init, unless it did not answer in time.
+  const absl::Status killed = KillEverything();
+  if (!killed.ok()) {
+    Log(LogLevel::kWarning, "start: kill after a failure",
+        {{"container", id_}, {"error", killed}});
+  }
+  v1::ExitStatus exit;
+  exit.set_code(GetReason(status) == "EXECUTABLE_NOT_FOUND" ? kNotFoundCode : kNotRunCode);
+  exit.set_known(true);
+  exit.set_reason(std::string(status.message()));
+  *exit.mutable_exit_time() = ToTimestamp(services_.timers.Now());
+  view_.set_pid(0);
+  init_ = {};
+  *view_.mutable_finish_time() = exit.exit_time();
+  *view_.mutable_exit_status() = exit;
+  Commit(LifecycleEvent::kStartFailed);
+  v1::WaitContainerResponse answer;
+  *answer.mutable_exit_status() = std::move(exit);
+  answer.set_generation(view_.generation());
+  AnswerWaiters(answer);
+}
+
+v1::ExitStatus Container::ToExitStatus(const ExitRecord& record) const {
+  v1::ExitStatus exit;
+  exit.set_code(ExitCode(record));
+  exit.set_signal(record.signal);
+  exit.set_core_dumped(record.core_dumped != 0);
+  exit.set_known(true);
+  *exit.mutable_exit_time() = ToTimestamp(record.time_unix_ns);
+  return exit;
+}
+
+void Container::HandleExit(uint32_t generation, const ExitRecord& record) {
+  // A start that failed has said all there is, and a lost supervisor's record was read already.
+  if (generation != view_.generation() || !NextState(state(), LifecycleEvent::kExit).ok()) return;
+  FinishExit(ToExitStatus(record));
+}
+
+void Container::HandleLost(uint32_t generation) {
+  if (generation != view_.generation()) return;
+  SetSupervisor(nullptr);
+  if (!NextState(state(), LifecycleEvent::kExit).ok()) return;
+  // Nobody reads its output or its exit any more.
+  const absl::Status killed = KillEverything();
+  if (!killed.ok()) {
+    Log(LogLevel::kWarning, "supervisor lost: kill", {{"container", id_}, {"error", killed}});
+  }
+  const absl::StatusOr<ContainerDirectories> directories = services_.store.OpenDirectories(id_);
+  ExitRecord record;
+  if (directories.ok() && ReadExitRecord(directories->root.get(), &record) == 0) {
+    return FinishExit(ToExitStatus(record));
+  }
+  v1::ExitStatus exit;
+  exit.set_code(kUnknownCode);
+  exit.set_reason("the container's supervisor ended unexpectedly");
+  *exit.mutable_exit_time() = ToTimestamp(services_.timers.Now());
+  AddWarning("the supervisor ended unexpectedly; the container was killed");
+  FinishExit(std::move(exit));
+}
+
+void Container::FinishExit(v1::ExitStatus exit) {
+  DisarmTimers();
+  if (cgroup_ != nullptr && cgroup_->exists()) {
+    const absl::StatusOr<uint64_t> oom_kills = cgroup_->OomKillCount();
+    exit.set_oom_killed(oom_kills.ok() && *oom_kills > oom_kills_seen_);
+    // Without a pid namespace of its own, what the init started may live on.
+    const absl::StatusOr<bool> populated = cgroup_->Populated();
+    if (populated.ok() && *populated) (void)cgroup_->Kill();  // Remove tells what did not die
+  }
+  view_.set_pid(0);
+  init_ = {};
+  *view_.mutable_finish_time() = exit.exit_time();
+  *view_.mutable_exit_status() = exit;
+  if (exit.oom_killed()) AddEvent(v1::Event::OOM, state());
+  const bool deleting = state() == v1::CONTAINER_STATE_DELETING;
+  Commit(LifecycleEvent::kExit);
+  v1::WaitContainerResponse answer;
+  *answer.mutable_exit_status() = exit;
+  answer.set_generation(view_.generation());
+  AnswerWaiters(answer);
+  // Those that shared the container's pid namespace are gone with it; their own exits may follow.
+  for (const std::string& exec_id : execs_.Unfinished()) {
+    v1::ExitStatus killed;
+    killed.set_code(128 + 9);
+    killed.set_signal(9);
+    killed.set_known(false);
+    killed.set_reason("the container stopped");
+    *killed.mutable_exit_time() = exit.exit_time();
+    if (supervisor() == nullptr) FinishExec(exec_id, killed);
+  }
+  if (deleting) return FinishDelete();
+  RememberStopped();
+  for (Done<v1::Container>& done : std::exchange(stops_, {})) done(BasicView());
+  if (view_.config().auto_delete()) {
+    v1::DeleteContainerRequest request;
+    request.set_container_id(id_);
+    return Delete(request, [id = id_](const absl::StatusOr<v1::DeleteContainerResponse>& deleted) {
+      if (deleted.ok() || absl::IsNotFound(deleted.status())) return;
+      Log(LogLevel::kWarning, "auto delete", {{"container", id}, {"error", deleted.status()}});
+    });
+  }
+  ScheduleRestart();
+}
+
+// UNLESS_STOPPED has to know after the next boot; nobody else pays for a durable write.
+void Container::RememberStopped() {
+  const bool matters =
+      view_.config().restart_policy().mode() == v1::RestartPolicy::UNLESS_STOPPED;
+  if (!matters || !stopped_by_request_) return;
+  absl::StatusOr<internal::ContainerRecord> record = services_.store.GetRecord(id_);
+  absl::Status stored = record.status();
+  if (record.ok()) {
+    record->set_stopped_by_request(true);
+    stored = services_.store.PutRecord(*record);
+  }
+  if (stored.ok()) return;
+  Log(LogLevel::kWarning, "stop: not remembered", {{"container", id_}, {"error", stored}});
+}
+
+void Container::ScheduleRestart() {
+  if (services_.closing) return;
+  StoppedRun run;
+  run.exit_code = view_.exit_status().code();
+  run.by_request = stopped_by_request_;
+  if (view_.has_start_time()) {
+    run.run_time = FromTimestamp(view_.finish_time()) - FromTimestamp(view_.start_time());
+  }
+  run.restarts_in_a_row = restart_count_;
+  const std::optional<RestartDecision> decision =
+      DecideRestart(view_.config().restart_policy(), run);
+  if (!decision.has_value()) return;
+  restart_count_ = decision->restarts_in_a_row;
+  restart_timer_ = services_.timers.After(decision->delay, LaterOnLane([](Container& self) {
+    if (std::exchange(self.restart_timer_, 0) == 0) return;  // cancelled when it was under way
+    if (self.state() != v1::CONTAINER_STATE_STOPPED) return;
+    const absl::Status started = self.DoStart();
+    if (started.ok()) return;
+    Log(LogLevel::kWarning, "restart", {{"container", self.id_}, {"error", started}});
+    self.ScheduleRestart();
+  }));
+}
+
+void Container::CancelRestart() {
+  const TimerId timer = std::exchange(restart_timer_, 0);
+  if (timer != 0) services_.timers.Cancel(timer);
+}
+
+absl::Status Container::ReleaseRuntime() {
+  const std::shared_ptr<SupervisorHandle> handle = supervisor();
+  if (handle != nullptr) {
+    const absl::Status ended = handle->Shutdown(services_.control_timeout);
+    // It holds nothing any more that could be lost; what does not answer is killed.
+    if (!ended.ok()) {
+      const absl::Status killed = handle->KillSupervisor();
+      if (!killed.ok()) return killed;
+    }
+    SetSupervisor(nullptr);
+    supervisor_identity_ = {};
+    view_.set_supervisor_pid(0);
+  }
+  if (cgroup_ != nullptr) {
+    const absl::Status removed = cgroup_->Remove(services_.kill_timeout);
+    if (!removed.ok()) return removed;
+    cgroup_.reset();
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace ocid
