@@ -6,6 +6,7 @@
 #include "absl/strings/str_format.h"
 #include "daemon/base/log.h"
 #include "daemon/container/proto_time.h"
+#include "daemon/container/public_error.h"
 #include "runtime/base/error_details.h"
 
 namespace ocid {
@@ -35,6 +36,11 @@ v1::Container Container::BasicView() const {
   v1::Container view = view_;
   view.clear_config();
   return view;
+}
+
+absl::StatusOr<v1::Container> Container::ViewOr(const absl::Status& error) const {
+  if (!error.ok()) return PublicError(error);
+  return BasicView();
 }
 
 std::function<void()> Container::LaterOnLane(std::function<void(Container&)> operation) {

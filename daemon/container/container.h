@@ -146,7 +146,8 @@ class Container : public std::enable_shared_from_this<Container> {
   void AddEvent(v1::Event::Type type, v1::ContainerState previous);
   void AddWarning(const std::string& warning);
   void AnswerWaiters(const absl::StatusOr<v1::WaitContainerResponse>& answer);
-  v1::Container BasicView() const;     // of the snapshot, without `config`
+  v1::Container BasicView() const;     // without `config`
+  absl::StatusOr<v1::Container> ViewOr(const absl::Status& error) const;  // the view if `error` is OK
 
   // ---- container_create.cc
   absl::StatusOr<v1::Container> DoCreate(const v1::CreateContainerRequest& request,

@@ -39,8 +39,7 @@ void Container::Start(const v1::StartContainerRequest& request, Done<v1::Contain
       self.restart_count_ = 0;
       status = self.DoStart();
     }
-    absl::StatusOr<v1::Container> answer = PublicError(status);
-    if (status.ok()) answer = self.BasicView();
+    absl::StatusOr<v1::Container> answer = self.ViewOr(status);
     turn.End();
     done(std::move(answer));
   });

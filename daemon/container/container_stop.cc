@@ -159,8 +159,7 @@ void Container::Pause(const v1::PauseContainerRequest& request, Done<v1::Contain
       status = self.cgroup_->Freeze(self.services_.control_timeout);
       if (status.ok()) self.Commit(LifecycleEvent::kPause);
     }
-    absl::StatusOr<v1::Container> answer = PublicError(status);
-    if (status.ok()) answer = self.BasicView();
+    absl::StatusOr<v1::Container> answer = self.ViewOr(status);
     turn.End();
     done(std::move(answer));
   });
@@ -174,8 +173,7 @@ void Container::Resume(const v1::ResumeContainerRequest& request, Done<v1::Conta
       status = self.cgroup_->Thaw(self.services_.control_timeout);
       if (status.ok()) self.Commit(LifecycleEvent::kResume);
     }
-    absl::StatusOr<v1::Container> answer = PublicError(status);
-    if (status.ok()) answer = self.BasicView();
+    absl::StatusOr<v1::Container> answer = self.ViewOr(status);
     turn.End();
     done(std::move(answer));
   });

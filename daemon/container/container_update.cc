@@ -105,8 +105,7 @@ void Container::Update(const v1::UpdateContainerRequest& request, Done<v1::Conta
       return absl::OkStatus();
     };
     const absl::Status status = update();
-    absl::StatusOr<v1::Container> answer = PublicError(status);
-    if (status.ok()) answer = self.BasicView();
+    absl::StatusOr<v1::Container> answer = self.ViewOr(status);
     turn.End();
     done(std::move(answer));
   });
