@@ -1,0 +1,44 @@
+#include "client/cli/commands.h"
+
+#include <span>
+
+namespace ocid::cli {
+namespace {
+
+const CommandSpec* const kCommands[] = {
+    // Containers
+    &kCreateCommand,
+    &kStartCommand,
+    &kRunCommand,
+    &kExecCommand,
+    &kAttachCommand,
+    &kStopCommand,
+    &kKillCommand,
+    &kPauseCommand,
+    &kResumeCommand,
+    &kUpdateCommand,
+    &kWaitCommand,
+    &kDeleteCommand,
+    // Looking
+    &kListCommand,
+    &kInspectCommand,
+    &kLogsCommand,
+    &kPsCommand,
+    &kStatsCommand,
+    &kEventsCommand,
+    &kSpecCommand,
+    // Devices, plugins, images
+    &kDeviceCommand,
+    &kPluginCommand,
+    &kImageCommand,
+    // The daemon and ocictl
+    &kVersionCommand,
+    &kInfoCommand,
+    &kCompletionCommand,
+};
+
+}  // namespace
+
+std::span<const CommandSpec* const> Commands() { return kCommands; }
+
+}  // namespace ocid::cli

@@ -1,0 +1,97 @@
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "client/cli/commands.h"
+#include "client/cli/proto_json.h"
+
+namespace ocid::cli {
+namespace {
+
+struct Flags {
+  std::string from;
+  std::string filter;
+  bool no_follow = false;
+};
+
+std::string Describe(const v1::Event& event) {
+  std::string text;
+  if (event.type() == v1::Event::GAP) {
+    return absl::StrCat("events up to ", event.gap_end() - 1, " are no longer kept");
+  }
+  if (event.type() == v1::Event::STATE_CHANGED) {
+    absl::StrAppend(&text, EnumText(event.previous_state()), " -> ", EnumText(event.state()));
+  }
+  if (!event.exec_id().empty()) absl::StrAppend(&text, "exec ", event.exec_id());
+  if (event.has_exit_status()) {
+    absl::StrAppend(&text, ", exit code ", event.exit_status().code());
+    if (event.exit_status().oom_killed()) text += ", out of memory";
+  }
+  for (const std::string& more : {event.subject(), event.detail()}) {
+    if (!more.empty()) absl::StrAppend(&text, text.empty() ? "" : ", ", more);
+  }
+  return text;
+}
+
+int Run(Context& context, const Flags& flags) {
+  v1::WatchEventsRequest request;
+  uint64_t from = 0;
+  if (!flags.from.empty() && !absl::SimpleAtoi(flags.from, &from)) {
+    return context.Usage(
+        absl::InvalidArgumentError("--from \"" + flags.from + "\": expected a sequence number"));
+  }
+  request.set_from_sequence(from);
+  request.set_filter(flags.filter);
+  request.set_no_follow(flags.no_follow);
+  ServerStream<v1::Event> stream = context.client().WatchEvents(request, context.call());
+  v1::Event event;
+  while (!context.out().closed() && stream.Next(event)) {
+    if (context.json()) {
+      context.out().Write(LineJson(ToJson(event)));
+    } else if (event.type() != v1::Event::BOOKMARK) {
+      context.out().Write(Printable(absl::StrCat(
+          FormatTime(event.time()), "  ", event.sequence(), "  ", EnumText(event.type()), "  ",
+          event.container_id().empty() ? "-" : event.container_id(), "  ", Describe(event))));
+      context.out().Write("\n");
+    }
+    if (!flags.no_follow) context.out().Flush();
+  }
+  const bool reader_gone = context.out().closed();
+  if (reader_gone) stream.Cancel();
+  const absl::Status status = stream.Finish();
+  if (!status.ok() && !reader_gone) {
+    context.out().Flush();
+    return context.Fail("", status);
+  }
+  return kSuccess;
+}
+
+Action Define(CLI::App& app) {
+  auto flags = std::make_shared<Flags>();
+  app.add_option("--from", flags->from,
+                 "First sequence number wanted; 1: all that is kept. Default: new ones")
+      ->type_name("N");
+  app.add_option("--filter", flags->filter, "id=web-*, type=STATE_CHANGED; != negates")
+      ->type_name("FILTER");
+  app.add_flag("--no-follow", flags->no_follow, "End when everything up to now was printed");
+  return [flags](Context& context) { return Run(context, *flags); };
+}
+
+}  // namespace
+
+const CommandSpec kEventsCommand = {
+    .name = "events",
+    .group = "Looking",
+    .summary = "What happens, as it happens: states, exits, OOM kills",
+    .details =
+        "Events are numbered. One that came before can be asked for by its number, and a gap says\n"
+        "so where some are no longer kept. With --format json one object a line.",
+    .examples =
+        "$ ocictl events\n"
+        "$ ocictl events --from 1 --no-follow --filter id=web",
+    .define = Define,
+};
+
+}  // namespace ocid::cli

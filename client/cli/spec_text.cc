@@ -1,0 +1,177 @@
+#include "client/cli/spec_text.h"
+
+#include <cstddef>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "client/cli/output.h"
+#include "client/cli/proto_json.h"
+#include "client/cli/text.h"
+
+namespace ocid::cli {
+namespace {
+
+using nlohmann::json;
+using nlohmann::ordered_json;
+
+constexpr std::string_view kBold = "\x1b[1m";
+constexpr std::string_view kRed = "\x1b[31m";
+constexpr std::string_view kGreen = "\x1b[32m";
+constexpr std::string_view kYellow = "\x1b[33m";
+constexpr std::string_view kMagenta = "\x1b[35m";
+constexpr std::string_view kPlain = "\x1b[0m";
+
+std::string Compact(const json& value) {
+  return Printable(value.dump(-1, ' ', /*ensure_ascii=*/false, json::error_handler_t::replace));
+}
+
+std::string Paint(bool color, std::string_view code, const std::string& text) {
+  return color ? absl::StrCat(std::string(code), text, std::string(kPlain)) : text;
+}
+
+std::string ActorText(const v1::SpecStep& step) {
+  return Printable(absl::StrCat(EnumText(step.actor_kind()), " ", step.actor()));
+}
+
+std::string Heading(const v1::SpecStep& step, bool color) {
+  std::string text = Paint(color, kBold, ActorText(step));
+  if (!step.actor_version().empty()) absl::StrAppend(&text, " ", Printable(step.actor_version()));
+  if (!step.source_file().empty()) absl::StrAppend(&text, "  ", Printable(step.source_file()));
+  return text + "\n";
+}
+
+std::string ChangeLine(const SpecChange& change, bool color) {
+  const std::string pointer = change.pointer.empty() ? "/" : Printable(change.pointer);
+  switch (change.kind) {
+    case SpecChange::Kind::kAdded:
+      return Paint(color, kGreen, absl::StrCat("  + ", pointer, "  ", Compact(change.after)));
+    case SpecChange::Kind::kRemoved:
+      return Paint(color, kRed, absl::StrCat("  - ", pointer, "  ", Compact(change.before)));
+    case SpecChange::Kind::kReplaced:
+      return Paint(color, kYellow,
+                   absl::StrCat("  ~ ", pointer, "  ", Compact(change.before), " -> ",
+                                Compact(change.after)));
+  }
+  return "";
+}
+
+std::string Remarks(const v1::SpecStep& step, bool color) {
+  std::string text;
+  for (const v1::IgnoredEdit& edit : step.ignored()) {
+    absl::StrAppend(
+        &text,
+        Paint(color, kMagenta,
+              Printable(absl::StrCat("  ! ", edit.pointer(), "  ignored: ", edit.reason()))),
+        "\n");
+  }
+  for (const v1::SpecConflict& conflict : step.conflicts()) {
+    absl::StrAppend(&text,
+                    Paint(color, kMagenta,
+                          Printable(absl::StrCat("  ! ", conflict.pointer(), "  was written by ",
+                                                 conflict.previous_actor(),
+                                                 " before: ", conflict.resolution()))),
+                    "\n");
+  }
+  return text;
+}
+
+bool SameActor(const v1::SpecStep& a, const v1::SpecStep& b) {
+  return a.actor_kind() == b.actor_kind() && a.actor() == b.actor() &&
+         a.source_file() == b.source_file();
+}
+
+ordered_json Document(const v1::SpecDocument& document) { return ToJson(document)["json"]; }
+
+ordered_json StepJson(const v1::SpecStep& step) {
+  ordered_json object = {
+      {"index", step.index()},
+      {"actor", step.actor()},
+      {"actor_kind", EnumText(step.actor_kind())},
+      {"actor_version", step.actor_version()},
+      {"source_file", step.source_file()},
+      {"source_sha256", step.source_sha256()},
+      {"time", FormatTime(step.time())},
+      {"duration_ms", absl::ToDoubleMilliseconds(ToDuration(step.duration()))},
+  };
+  const ordered_json whole = ToJson(step);
+  for (const char* name :
+       {"json_patch", "changes", "ignored", "conflicts", "digest_before", "digest_after"}) {
+    object[name] = whole.at(name);
+  }
+  if (step.has_document_after()) object["document_after"] = Document(step.document_after());
+  return object;
+}
+
+}  // namespace
+
+bool IsLateStep(const v1::SpecStep& step) {
+  return step.actor_kind() == v1::SpecStep::CDI || step.actor_kind() == v1::SpecStep::NRI;
+}
+
+absl::StatusOr<std::string> FormatSpecDiff(const v1::OciSpecHistory& history,
+                                           const DiffStyle& style) {
+  const absl::StatusOr<std::vector<json>> documents = ReplayHistory(history);
+  if (!documents.ok()) return documents.status();
+  std::string text;
+  const v1::SpecStep* previous = nullptr;
+  for (int i = 0; i < history.steps_size(); ++i) {
+    const v1::SpecStep& step = history.steps(i);
+    if (!style.all_steps && !IsLateStep(step)) continue;
+    const auto changes = DescribeStep((*documents)[static_cast<size_t>(i)], step);
+    if (!changes.ok()) return changes.status();
+    if (previous == nullptr || !SameActor(*previous, step)) text += Heading(step, style.color);
+    previous = &step;
+    for (const SpecChange& change : *changes) {
+      absl::StrAppend(&text, ChangeLine(change, style.color), "\n");
+    }
+    text += Remarks(step, style.color);
+    if (changes->empty() && step.ignored().empty()) text += "  (nothing changed)\n";
+  }
+  return text;
+}
+
+std::string FormatBlame(const v1::OciSpecHistory& history, const std::vector<BlameLine>& lines) {
+  Table table({"WRITTEN BY", "POINTER", "VALUE"});
+  for (const BlameLine& line : lines) {
+    table.AddRow({line.step < 0 ? "" : ActorText(history.steps(line.step)),
+                  line.pointer.empty() ? "/" : line.pointer, Compact(line.value)});
+  }
+  return table.Format();
+}
+
+ordered_json BlameJson(const v1::OciSpecHistory& history, const std::vector<BlameLine>& lines) {
+  ordered_json list = ordered_json::array();
+  for (const BlameLine& line : lines) {
+    ordered_json object = {{"pointer", line.pointer}, {"value", ordered_json(line.value)}};
+    if (line.step >= 0) {
+      const v1::SpecStep& step = history.steps(line.step);
+      object["step"] = step.index();
+      object["actor"] = step.actor();
+      object["actor_kind"] = EnumText(step.actor_kind());
+      object["source_file"] = step.source_file();
+    }
+    list.push_back(std::move(object));
+  }
+  return list;
+}
+
+ordered_json HistoryJson(const v1::OciSpecHistory& history, v1::SpecView view) {
+  if (view == v1::SPEC_VIEW_FINAL) return Document(history.final());
+  if (view == v1::SPEC_VIEW_ORIGINAL) return Document(history.original());
+  ordered_json object = {
+      {"container_id", history.container_id()},   {"generation", history.generation()},
+      {"redacted", history.redacted()},           {"original_sha256", history.original().sha256()},
+      {"final_sha256", history.final().sha256()}, {"executor_sha256", history.executor_sha256()}};
+  if (view == v1::SPEC_VIEW_FULL) {
+    object["original"] = Document(history.original());
+    object["final"] = Document(history.final());
+  }
+  ordered_json& steps = object["steps"] = ordered_json::array();
+  for (const v1::SpecStep& step : history.steps()) steps.push_back(StepJson(step));
+  return object;
+}
+
+}  // namespace ocid::cli
