@@ -2,7 +2,7 @@
 //
 // ParseJson is for text from outside: it refuses what a lenient parser would guess about, and the
 // bounds hold before memory is spent, so that hostile text costs a short error. Its errors name the
-// byte offset and the JSON pointer where reading stopped.
+// byte (from 1) and the JSON pointer where reading stopped.
 //
 // The canonical form is compact, with the members of each object sorted by the bytes of their
 // names: equal documents have equal text, so a digest of it identifies a document. Writing it never
