@@ -13,7 +13,8 @@
 namespace ocid {
 namespace {
 
-// The whole frame is sent or nothing: one message of a SOCK_SEQPACKET socket. False when it is full.
+// The whole frame is sent or nothing: one message of a SOCK_SEQPACKET socket. False when it is
+// full.
 absl::StatusOr<bool> SendFrame(BorrowedFd fd, AttachFrameType type, std::string_view payload) {
   AttachFrameHeader header;
   header.type = static_cast<uint32_t>(type);

@@ -24,8 +24,8 @@ namespace ocid {
 
 struct AttachFrame {
   enum class Kind {
-    kNothing,   // no frame is waiting: poll for reading
-    kStdout,    // a tty's only stream, too
+    kNothing,  // no frame is waiting: poll for reading
+    kStdout,   // a tty's only stream, too
     kStderr,
     kExit,      // the process is gone and its output has been delivered; the last frame
     kDetached,  // somebody else attached, or the exec was removed; the last frame
@@ -34,7 +34,7 @@ struct AttachFrame {
   Kind kind = Kind::kNothing;
   uint64_t offset = 0;  // of the first byte; larger than expected where output was skipped
   std::string bytes;
-  ExitRecord exit;      // kExit
+  ExitRecord exit;  // kExit
 };
 
 class AttachStream {

@@ -86,7 +86,7 @@ class ControlChannel : public Reactor::Source {
   const std::weak_ptr<Reactor> reactor_;
   const UniqueFd socket_;
   const Events events_;
-  bool passing_events_;      // these two on the reactor's thread only
+  bool passing_events_;  // these two on the reactor's thread only
   bool close_agreed_ = false;
   Mutex mutex_;
   bool connected_ ABSL_GUARDED_BY(mutex_) = true;

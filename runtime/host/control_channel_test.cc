@@ -33,8 +33,7 @@ class ControlChannelTest : public testing::Test {
     auto reactor = Reactor::Start();
     ASSERT_TRUE(reactor.ok());
     reactor_ = *reactor;
-    auto channel =
-        ControlChannel::Open(reactor_, UniqueFd(ends[0]), std::move(events), reattached);
+    auto channel = ControlChannel::Open(reactor_, UniqueFd(ends[0]), std::move(events), reattached);
     ASSERT_TRUE(channel.ok());
     channel_ = *channel;
   }

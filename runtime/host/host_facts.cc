@@ -69,8 +69,7 @@ absl::StatusOr<HostDescription> ReadHostDescription() {
     if (apparmor) host.security_modules.push_back("apparmor");
     if (Exists("/sys/fs/selinux/enforce")) host.security_modules.push_back("selinux");
   }
-  host.seccomp_actions =
-      SplitWords(ReadIfPresent("/proc/sys/kernel/seccomp/actions_avail"), " \n");
+  host.seccomp_actions = SplitWords(ReadIfPresent("/proc/sys/kernel/seccomp/actions_avail"), " \n");
   host.filesystems = ParseFilesystems(ReadIfPresent("/proc/filesystems"));
   host.capability_bounds = ParseStatusField(ReadIfPresent("/proc/self/status"), "CapBnd", 16);
   host.booted_with_systemd = Exists("/run/systemd/system/");

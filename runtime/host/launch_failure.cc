@@ -17,8 +17,7 @@ namespace {
 // the text of the failure says so.
 bool IsMissingExecutable(const PlanView& plan, const FailureRecord& failure) {
   if (failure.step >= plan.step_count()) return false;
-  const bool executing =
-      static_cast<Opcode>(plan.step(failure.step).opcode) == Opcode::kExecute;
+  const bool executing = static_cast<Opcode>(plan.step(failure.step).opcode) == Opcode::kExecute;
   return executing && (failure.error == ENOENT || failure.error == ENOTDIR);
 }
 
@@ -27,16 +26,15 @@ bool IsMissingExecutable(const PlanView& plan, const FailureRecord& failure) {
 absl::Status DescribeLaunchFailure(std::string_view plan_bytes, const FailureRecord& failure) {
   const absl::StatusOr<LaunchPlan> plan = LaunchPlan::Parse(plan_bytes);
   if (!plan.ok()) {
-    return absl::InternalError(absl::StrCat("launch failed with errno ", failure.error,
-                                            ", and its plan cannot be read"));
+    return absl::InternalError(
+        absl::StrCat("launch failed with errno ", failure.error, ", and its plan cannot be read"));
   }
   ErrorMetadata metadata = {{"step", absl::StrCat(failure.step)},
                             {"errno", absl::StrCat(failure.error)}};
   const std::string source = FailureSource(plan->view(), failure);
   if (!source.empty()) metadata["spec_pointer"] = source;
-  const std::string_view reason = IsMissingExecutable(plan->view(), failure)
-                                      ? kReasonExecutableNotFound
-                                      : kReasonLaunchFailed;
+  const std::string_view reason =
+      IsMissingExecutable(plan->view(), failure) ? kReasonExecutableNotFound : kReasonLaunchFailed;
   return MakeError(absl::StatusCode::kFailedPrecondition, reason,
                    DescribeFailure(plan->view(), failure), metadata);
 }

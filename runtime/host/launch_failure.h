@@ -11,9 +11,9 @@
 
 namespace ocid {
 
-// FAILED_PRECONDITION with the reason EXECUTABLE_NOT_FOUND when the program is not in the container,
-// else with LAUNCH_FAILED and the step in words. Metadata: "step", "errno", and "spec_pointer" where
-// the step has one. INTERNAL if `plan_bytes` are no plan.
+// FAILED_PRECONDITION with the reason EXECUTABLE_NOT_FOUND when the program is not in the
+// container, else with LAUNCH_FAILED and the step in words. Metadata: "step", "errno", and
+// "spec_pointer" where the step has one. INTERNAL if `plan_bytes` are no plan.
 absl::Status DescribeLaunchFailure(std::string_view plan_bytes, const FailureRecord& failure);
 
 }  // namespace ocid

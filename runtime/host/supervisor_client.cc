@@ -68,8 +68,8 @@ absl::Status ToStatus(const ControlReply& reply, const std::string& subject) {
       return absl::InvalidArgumentError(absl::StrCat(subject, ": refused by the supervisor"));
     case ReplyCode::kWrongState: {
       const std::string_view state = StateName(reply.value);
-      return absl::FailedPreconditionError(
-          absl::StrCat(subject, ": the process is ", absl::string_view(state.data(), state.size())));
+      return absl::FailedPreconditionError(absl::StrCat(
+          subject, ": the process is ", absl::string_view(state.data(), state.size())));
     }
     case ReplyCode::kNotFound:
       return absl::NotFoundError(absl::StrCat(subject, ": no such process"));
@@ -152,8 +152,7 @@ absl::Status CallAbout(ControlChannel& channel, MessageType type, std::string_vi
 }  // namespace
 
 SupervisorClient::SupervisorClient(std::shared_ptr<ControlChannel> channel,
-                                   std::shared_ptr<SupervisorProcess> process,
-                                   ProcessIdentity init)
+                                   std::shared_ptr<SupervisorProcess> process, ProcessIdentity init)
     : channel_(std::move(channel)), process_(std::move(process)), init_(init) {}
 
 SupervisorClient::~SupervisorClient() { channel_->Close(); }
@@ -183,7 +182,8 @@ absl::StatusOr<ProcessIdentity> SupervisorClient::Create(ControlChannel& channel
       channel.Call(MessageType::kCreate, BytesOf(body),
                    LaunchFdsOf(plan, request.cgroup2_dir, request.cgroup1_procs), deadline);
   if (!reply.ok()) return reply.status();
-  const absl::Status status = ToStatus(*reply, absl::StrCat("create container ", Quote(request.id)));
+  const absl::Status status =
+      ToStatus(*reply, absl::StrCat("create container ", Quote(request.id)));
   if (!status.ok()) return status;
   ProcessBody process;
   const absl::Status parsed = reply->Parse(&process);

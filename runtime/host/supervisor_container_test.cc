@@ -219,8 +219,7 @@ TEST_F(SupervisorContainerTest, AnExecJoinsTheContainer) {
   auto exec = Exec("e", "hostname; ls /; cat /proc/1/cmdline");
   ASSERT_TRUE(exec.ok()) << exec.status();
   AttachStream stream(std::move(exec->stream));
-  EXPECT_EQ(ReadOutput(stream),
-            std::string("inside\nbin\ndev\nproc\nsleep\0001000\0", 31));
+  EXPECT_EQ(ReadOutput(stream), std::string("inside\nbin\ndev\nproc\nsleep\0001000\0", 31));
 }
 
 TEST_F(SupervisorContainerTest, AConsoleHasTheSizeItIsGivenAndEchoesItsInput) {
@@ -278,8 +277,7 @@ TEST_F(SupervisorContainerTest, TheInitIsBornIntoTheCgroupThatItIsGiven) {
   auto exec = Exec("e", "exec sleep 1000");
   ASSERT_TRUE(exec.ok()) << exec.status();
   const std::string init_pid = std::to_string(handle_->init().pid) + "\n";
-  EXPECT_EQ(ReadFile(group + "/cgroup.procs"),
-            init_pid + std::to_string(exec->process.pid) + "\n");
+  EXPECT_EQ(ReadFile(group + "/cgroup.procs"), init_pid + std::to_string(exec->process.pid) + "\n");
   ASSERT_TRUE(handle_->Signal(SIGKILL, kTimeout).ok());
   ASSERT_TRUE(Eventually([&] { return exited_ && exec_exits_ == 1; }));
   EXPECT_TRUE(Eventually([&] { return rmdir(group.c_str()) == 0; }));

@@ -5,10 +5,12 @@
 //   SupervisorHandle  one per container: a connection to its supervisor
 //
 //   auto host = SupervisorHost::Open({});
-//   auto created = (*host)->Create(request, callbacks, absl::Seconds(30));  // spawn + clone + set-up
+//   auto created = (*host)->Create(request, callbacks, absl::Seconds(30));  // spawn + clone +
+//   set-up
 //   (*created)->Start(absl::Seconds(30));                                   // opens the start gate
 //   ...                                                  callbacks.on_init_exit(record)
-//   (*created)->Shutdown(absl::Seconds(5));                                 // when the init is gone
+//   (*created)->Shutdown(absl::Seconds(5));                                 // when the init is
+//   gone
 //
 // A supervisor outlives its daemon. To drop a handle, or the host, only closes the connection. A
 // later daemon calls SupervisorHost::Reattach for each state directory it finds; the newest
@@ -21,10 +23,10 @@
 // nowhere else. SIGKILL to a supervisor ends an init that has not yet executed its program; a
 // running init has lost its log and its exit code by then, and the caller kills its cgroup.
 //
-// Thread-safe. Calls that take a timeout block until the supervisor has answered; none of them holds
-// a lock meanwhile, and calls of different threads on one handle run side by side. A timeout ends
-// the waiting (DEADLINE_EXCEEDED), not the operation: ask Status what became of it. (Except Create,
-// which kills what it began.)
+// Thread-safe. Calls that take a timeout block until the supervisor has answered; none of them
+// holds a lock meanwhile, and calls of different threads on one handle run side by side. A timeout
+// ends the waiting (DEADLINE_EXCEEDED), not the operation: ask Status what became of it. (Except
+// Create, which kills what it began.)
 //
 // Errors: NOT_FOUND (no such exec), ALREADY_EXISTS (exec id in use), FAILED_PRECONDITION (wrong
 // state, or a step of the launch failed), INVALID_ARGUMENT, RESOURCE_EXHAUSTED, UNAVAILABLE (the
@@ -76,22 +78,22 @@ struct LogLimits {
 };
 
 struct CreateRequest {
-  std::string id;              // for ps(1): the supervisor's argv[1]
-  BorrowedFd state_dir;        // <state>/<id>, tmpfs; supervisor.sock is bound here
-  BorrowedFd container_dir;    // <root>/containers/<id>; log and exit record
-  std::string_view plan;       // the bytes of a LaunchPlan
-  BorrowedFd cgroup2_dir;      // the init is born in it; may be invalid
+  std::string id;                         // for ps(1): the supervisor's argv[1]
+  BorrowedFd state_dir;                   // <state>/<id>, tmpfs; supervisor.sock is bound here
+  BorrowedFd container_dir;               // <root>/containers/<id>; log and exit record
+  std::string_view plan;                  // the bytes of a LaunchPlan
+  BorrowedFd cgroup2_dir;                 // the init is born in it; may be invalid
   std::vector<BorrowedFd> cgroup1_procs;  // cgroup.procs of v1 hierarchies, open for writing
-  bool open_stdin = false;     // without a console: a pipe instead of /dev/null
+  bool open_stdin = false;                // without a console: a pipe instead of /dev/null
   LogLimits log;
 };
 
 struct ExecRequest {
-  std::string exec_id;         // 1..kMaxExecIdLength bytes
-  std::string_view plan;       // a join plan
+  std::string exec_id;    // 1..kMaxExecIdLength bytes
+  std::string_view plan;  // a join plan
   BorrowedFd cgroup2_dir;
   std::vector<BorrowedFd> cgroup1_procs;
-  bool open_stdin = false;     // without a console: a pipe instead of /dev/null
+  bool open_stdin = false;  // without a console: a pipe instead of /dev/null
   // Attach before the program runs, so that no byte of its output can be overwritten unseen.
   bool attach = false;
 };
@@ -123,10 +125,10 @@ struct ExecStatus {
 struct SupervisorStatus {
   pid_t supervisor_pid = 0;
   ProcessStatus init;
-  bool output_drained = false;       // init's output has been read to its end
-  uint64_t log_bytes = 0;            // of output put into the log since the start
-  uint64_t log_dropped_bytes = 0;    // of output lost because the disk was full
-  std::vector<ExecStatus> execs;     // oldest first; finished ones until RemoveExec
+  bool output_drained = false;     // init's output has been read to its end
+  uint64_t log_bytes = 0;          // of output put into the log since the start
+  uint64_t log_dropped_bytes = 0;  // of output lost because the disk was full
+  std::vector<ExecStatus> execs;   // oldest first; finished ones until RemoveExec
 };
 
 // From which byte of each stream an attach goes on. Offsets count a stream's bytes from its first.
@@ -167,8 +169,7 @@ class SupervisorHandle {
 
   // Launches an exec and waits until its program has been executed. After an error there is no
   // such exec.
-  virtual absl::StatusOr<ExecStarted> Exec(const ExecRequest& request,
-                                           absl::Duration timeout) = 0;
+  virtual absl::StatusOr<ExecStarted> Exec(const ExecRequest& request, absl::Duration timeout) = 0;
 
   // An empty exec id names the init, here and below.
   virtual absl::Status Resize(std::string_view exec_id, uint16_t rows, uint16_t columns,
@@ -209,15 +210,17 @@ class SupervisorHost {
 
   // Spawns a supervisor and has it create the init, up to its start gate. After an error neither
   // of them is left; the caller removes the directories.
-  virtual absl::StatusOr<std::shared_ptr<SupervisorHandle>> Create(
-      const CreateRequest& request, SupervisorCallbacks callbacks, absl::Duration timeout) = 0;
+  virtual absl::StatusOr<std::shared_ptr<SupervisorHandle>> Create(const CreateRequest& request,
+                                                                   SupervisorCallbacks callbacks,
+                                                                   absl::Duration timeout) = 0;
 
   // Connects to the supervisor of a state directory. `status`, if given, gets what it knows; an
   // exit that the status already shows is not reported through callbacks again. UNAVAILABLE
   // (SUPERVISOR_GONE) when none answers.
-  virtual absl::StatusOr<std::shared_ptr<SupervisorHandle>> Reattach(
-      BorrowedFd state_dir, SupervisorCallbacks callbacks, absl::Duration timeout,
-      SupervisorStatus* status) = 0;
+  virtual absl::StatusOr<std::shared_ptr<SupervisorHandle>> Reattach(BorrowedFd state_dir,
+                                                                     SupervisorCallbacks callbacks,
+                                                                     absl::Duration timeout,
+                                                                     SupervisorStatus* status) = 0;
 };
 
 }  // namespace ocid

@@ -12,6 +12,7 @@
 #include <memory>
 #include <sstream>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -27,6 +28,14 @@ namespace ocid {
 namespace {
 
 constexpr absl::Duration kTimeout = absl::Seconds(20);
+
+// What a supervisor may cost. Sanitizers keep what was freed, and shadows of it.
+constexpr size_t kMostPssKib = 300;
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kMeasuresMemory = false;
+#else
+constexpr bool kMeasuresMemory = true;
+#endif
 
 std::unique_ptr<SupervisorHost> OpenHost() {
   auto host = SupervisorHost::Open({.supervisor_path = "runtime/supervisor/ocid-supervisor"});
@@ -100,7 +109,7 @@ class SupervisorHostTest : public testing::Test {
     return callbacks;
   }
 
-  CreateRequest Request(const std::string& plan) const {
+  CreateRequest Request(std::string_view plan) const {
     CreateRequest request;
     request.id = "test";
     request.state_dir = dir_;
@@ -245,8 +254,7 @@ TEST_F(SupervisorHostTest, ACreateThatFailsLeavesNoSupervisor) {
   CreateRequest request = Request("this is no plan");
   const auto handle = host_->Create(request, Callbacks(), kTimeout);
   EXPECT_TRUE(absl::IsInvalidArgument(handle.status())) << handle.status();
-  EXPECT_TRUE(absl::IsUnavailable(
-      host_->Reattach(dir_, Callbacks(), kTimeout, nullptr).status()));
+  EXPECT_TRUE(absl::IsUnavailable(host_->Reattach(dir_, Callbacks(), kTimeout, nullptr).status()));
 }
 
 TEST_F(SupervisorHostTest, CallsInTheWrongStateAreRefused) {
@@ -439,8 +447,10 @@ TEST_F(SupervisorHostTest, AThousandExecsLeakNothing) {
   for (int i = 20; i < 1020; ++i) round(i);
   EXPECT_EQ(CountFds(supervisor), fds);
   EXPECT_EQ(CountFds(getpid()), own_fds);
-  EXPECT_LE(PssKib(supervisor), pss + 16);
-  RecordProperty("pss_kib_after", static_cast<int>(PssKib(supervisor)));
+  if (kMeasuresMemory) {
+    EXPECT_LE(PssKib(supervisor), pss + 16);
+    EXPECT_LE(PssKib(supervisor), kMostPssKib);
+  }
 }
 
 TEST_F(SupervisorHostTest, ManyFinishedExecsAreListedInOrder) {

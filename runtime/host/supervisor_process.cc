@@ -97,8 +97,8 @@ absl::StatusOr<UniqueFd> SealProgram(const std::string& path) {
   if (!copy.ok()) return copy.status();
   off_t done = 0;
   while (done < status.st_size) {
-    const ssize_t size = sendfile(copy->get(), source.get(), nullptr,
-                                  static_cast<size_t>(status.st_size - done));
+    const ssize_t size =
+        sendfile(copy->get(), source.get(), nullptr, static_cast<size_t>(status.st_size - done));
     if (size < 0 && errno == EINTR) continue;
     if (size <= 0) {
       return absl::ErrnoToStatus(size < 0 ? errno : EIO, absl::StrCat("copy ", path));
@@ -108,7 +108,8 @@ absl::StatusOr<UniqueFd> SealProgram(const std::string& path) {
   const absl::Status sealed = Seal(*copy);
   if (!sealed.ok()) return sealed;
   // A descriptor that is open for writing would make execve fail with ETXTBSY.
-  UniqueFd readable(open(absl::StrCat("/proc/self/fd/", copy->get()).c_str(), O_RDONLY | O_CLOEXEC));
+  UniqueFd readable(
+      open(absl::StrCat("/proc/self/fd/", copy->get()).c_str(), O_RDONLY | O_CLOEXEC));
   if (!readable.valid()) return absl::ErrnoToStatus(errno, "reopen a memfd");
   return readable;
 }
@@ -154,8 +155,7 @@ absl::StatusOr<std::shared_ptr<SupervisorProcess>> SupervisorProcess::Spawn(
 
 absl::StatusOr<std::shared_ptr<SupervisorProcess>> SupervisorProcess::Adopt(
     const std::shared_ptr<Reactor>& reactor, pid_t pid, UniqueFd pidfd) {
-  std::shared_ptr<SupervisorProcess> process(
-      new SupervisorProcess(reactor, pid, std::move(pidfd)));
+  std::shared_ptr<SupervisorProcess> process(new SupervisorProcess(reactor, pid, std::move(pidfd)));
   const absl::Status added = reactor->Add(process);
   if (!added.ok()) return added;
   return process;

@@ -30,9 +30,9 @@ absl::StatusOr<UniqueFd> SealBytes(const char* name, std::string_view bytes);
 class SupervisorProcess : public Reactor::Source {
  public:
   struct SpawnFds {
-    BorrowedFd program;        // of SealProgram
-    BorrowedFd null;           // /dev/null
-    BorrowedFd control;        // DonatedFd, all of these
+    BorrowedFd program;  // of SealProgram
+    BorrowedFd null;     // /dev/null
+    BorrowedFd control;  // DonatedFd, all of these
     BorrowedFd listener;
     BorrowedFd container_dir;
   };

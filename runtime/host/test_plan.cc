@@ -67,8 +67,8 @@ std::string MakeTestPlan(const TestPlan& plan) {
   header.clone_flags = plan.clone_flags;
   header.bundle = data.Add("/");
   header.state_prefix = data.Add("{}");
-  header.total_bytes = static_cast<uint32_t>(sizeof(PlanHeader) + steps * sizeof(PlanStep) +
-                                             data.bytes().size());
+  header.total_bytes =
+      static_cast<uint32_t>(sizeof(PlanHeader) + steps * sizeof(PlanStep) + data.bytes().size());
   for (size_t phase = static_cast<size_t>(Phase::kStart) + 1; phase <= kPhaseCount; ++phase) {
     const bool after_hook = phase > static_cast<size_t>(Phase::kPoststartHooks);
     header.phase_begin[phase] = hook && after_hook ? 3 : 2;

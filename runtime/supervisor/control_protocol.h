@@ -105,8 +105,8 @@ enum ProcessFlags : uint32_t {
   kFlagAttach = 4,     // kExec: the reply brings a stream socket, attached before the program runs
 };
 
-// kCreate, kExec. Descriptors: plan, then the cgroup v2 directory if kFlagCgroup2, then cgroup.procs
-// files of v1 hierarchies.
+// kCreate, kExec. Descriptors: plan, then the cgroup v2 directory if kFlagCgroup2, then
+// cgroup.procs files of v1 hierarchies.
 struct LaunchBody {
   TargetId target;
   uint32_t flags = 0;

@@ -75,8 +75,8 @@ TEST_F(ControlServerTest, AnswersARequestUnderItsId) {
 TEST_F(ControlServerTest, WhatDoesNotParseIsRefusedAndTheConnectionGoesOn) {
   std::string wrong_size = RequestOf(5, MessageType::kStart);
   wrong_size[0] = 99;
-  for (const std::string& bytes :
-       {std::string("x"), std::string(23, 'y'), wrong_size, std::string(kMaxMessageBytes + 1, 'z')}) {
+  for (const std::string& bytes : {std::string("x"), std::string(23, 'y'), wrong_size,
+                                   std::string(kMaxMessageBytes + 1, 'z')}) {
     Send(bytes);
     loop_.RunOnce(0);
     MessageHeader reply;

@@ -10,8 +10,8 @@
 //   ...
 //   crc32=89abcdef
 //
-// It appears by rename and is not synced: the page cache outlives every process, and after a loss of
-// power the daemon sees from the boot id that nothing of this container runs.
+// It appears by rename and is not synced: the page cache outlives every process, and after a loss
+// of power the daemon sees from the boot id that nothing of this container runs.
 //
 // Plain data and pure functions but for WriteExitRecord; nothing allocates, so the supervisor can
 // use it too. Thread-safe.
@@ -28,14 +28,14 @@ inline constexpr size_t kMaxExitRecordSize = 1024;
 
 // Also a part of control messages, hence the fixed layout.
 struct ExitRecord {
-  int32_t code = 0;         // what exit(2) got, 0..255; 0 when a signal ended the process
-  int32_t signal = 0;       // the signal that ended it, or 0
-  uint32_t core_dumped = 0; // 0 or 1
+  int32_t code = 0;          // what exit(2) got, 0..255; 0 when a signal ended the process
+  int32_t signal = 0;        // the signal that ended it, or 0
+  uint32_t core_dumped = 0;  // 0 or 1
   uint32_t reserved = 0;
-  int64_t pid = 0;          // in the supervisor's PID namespace
-  int64_t time_unix_ns = 0; // CLOCK_REALTIME when the supervisor saw the exit
-  int64_t time_boot_ns = 0; // CLOCK_BOOTTIME at the same moment
-  int64_t user_time_us = 0; // getrusage(2) of the process and the children it waited for
+  int64_t pid = 0;           // in the supervisor's PID namespace
+  int64_t time_unix_ns = 0;  // CLOCK_REALTIME when the supervisor saw the exit
+  int64_t time_boot_ns = 0;  // CLOCK_BOOTTIME at the same moment
+  int64_t user_time_us = 0;  // getrusage(2) of the process and the children it waited for
   int64_t system_time_us = 0;
   int64_t max_rss_kib = 0;
 };

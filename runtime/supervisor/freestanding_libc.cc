@@ -7,8 +7,9 @@
 // system calls with errno, a few functions of memory, and a heap of whole mappings.
 //
 // The declarations are the C library's headers', as everywhere; this file repeats them by their
-// binary form (types that are only passed on are void), because it must not include them. A function
-// that is missing here fails to link. Not used with sanitizers, which bring their own libc.
+// binary form (types that are only passed on are void), because it must not include them. A
+// function that is missing here fails to link. Not used with sanitizers, which bring their own
+// libc.
 //
 // One thread. There is no thread-local storage: code that needs it (stack protector, glibc's errno)
 // must not be linked in.
@@ -179,10 +180,10 @@ int munmap(void* address, size_t size) { return Int(SYS_munmap, address, size); 
 
 void* malloc(size_t size) {
   const size_t mapped = (size + sizeof(Block) + kPage - 1) & ~(kPage - 1);
-  const long address = size < mapped ? ocid::raw::Call(SYS_mmap, nullptr, mapped,
-                                                       kProtectionReadWrite, kMapPrivateAnonymous,
-                                                       -1, 0)
-                                     : -kErrnoNoMemory;
+  const long address = size < mapped
+                           ? ocid::raw::Call(SYS_mmap, nullptr, mapped, kProtectionReadWrite,
+                                             kMapPrivateAnonymous, -1, 0)
+                           : -kErrnoNoMemory;
   if (address < 0 && address >= -4095) {
     g_errno = kErrnoNoMemory;
     return nullptr;

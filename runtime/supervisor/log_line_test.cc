@@ -97,9 +97,8 @@ TEST(EncodeLogLine, ReplacesStrayBytesAndKeepsTheExactOnesBeside) {
 }
 
 TEST(EncodeLogLine, RefusesOverlongSurrogateAndTooLargeSequences) {
-  for (const std::string bad :
-       {"\xc0\xaf", "\xe0\x80\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xf8\x88\x80\x80\x80",
-        "\xc3", "\xe2\x82", "\x80"}) {
+  for (const std::string bad : {"\xc0\xaf", "\xe0\x80\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80",
+                                "\xf8\x88\x80\x80\x80", "\xc3", "\xe2\x82", "\x80"}) {
     const json record = json::parse(Encode(bad + "\n"));
     EXPECT_TRUE(record.contains("log_base64"));
     EXPECT_EQ(Decode(Encode(bad + "\n")), bad + "\n");

@@ -1,10 +1,10 @@
 // LogWriter: puts a container's output into its log, line by line, and keeps the log's size within
 // bounds.
 //
-// A line is written when it is complete, when 16 KiB of it have come, or a quarter of a second after
-// its last byte, so that a prompt shows up too; the last two are marked partial. What has been read
-// is therefore never longer than that in memory only. Rotation is done here, between two records:
-// log -> log.1 -> log.2 ..., so no line is lost by it and no reader has to cooperate.
+// A line is written when it is complete, when 16 KiB of it have come, or a quarter of a second
+// after its last byte, so that a prompt shows up too; the last two are marked partial. What has
+// been read is therefore never longer than that in memory only. Rotation is done here, between two
+// records: log -> log.1 -> log.2 ..., so no line is lost by it and no reader has to cooperate.
 //
 // A full disk never blocks the container: what cannot be written is counted, the log is cut back to
 // its last whole record, and when there is space again a marker says how much is missing.
@@ -63,7 +63,7 @@ class LogWriter {
   UniqueFd fd_;
   uint64_t max_bytes_ = 0;
   uint32_t max_files_ = 1;
-  uint64_t file_bytes_ = 0;      // always the end of a whole record
+  uint64_t file_bytes_ = 0;  // always the end of a whole record
   uint64_t accepted_bytes_ = 0;
   uint64_t dropped_bytes_ = 0;
   uint64_t unmarked_bytes_ = 0;  // dropped, and the marker not yet written

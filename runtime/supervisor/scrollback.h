@@ -1,8 +1,8 @@
 // Scrollback: the last 64 KiB of a stream, addressed by the offset of each byte in the stream.
 //
 // Memory is mapped when the first byte is kept and belongs to this object alone, so that a finished
-// exec gives all of it back. Where none is to be had, bytes are counted and skipped. Thread-hostile;
-// nothing blocks.
+// exec gives all of it back. Where none is to be had, bytes are counted and skipped.
+// Thread-hostile; nothing blocks.
 #ifndef OCID_RUNTIME_SUPERVISOR_SCROLLBACK_H_
 #define OCID_RUNTIME_SUPERVISOR_SCROLLBACK_H_
 

@@ -43,8 +43,8 @@ TEST(Scrollback, HoldsTheLastBytesOfWhateverWasAppended) {
     Append(kept, bytes);
     all += bytes;
     ASSERT_EQ(kept.end(), all.size());
-    ASSERT_EQ(kept.begin(), all.size() > Scrollback::kCapacity ? all.size() - Scrollback::kCapacity
-                                                               : 0);
+    ASSERT_EQ(kept.begin(),
+              all.size() > Scrollback::kCapacity ? all.size() - Scrollback::kCapacity : 0);
     ASSERT_EQ(ReadFrom(kept, kept.begin()), all.substr(kept.begin()));
   }
 }

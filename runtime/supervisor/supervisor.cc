@@ -29,8 +29,7 @@ constexpr int kMaxSignal = 64;
 // waitid(2) itself also has the resource usage, which glibc's wrapper leaves out.
 bool PeekExited(siginfo_t* info, rusage* usage) {
   *info = {};
-  const long result =
-      syscall(SYS_waitid, P_ALL, 0, info, WEXITED | WNOHANG | WNOWAIT, usage);
+  const long result = syscall(SYS_waitid, P_ALL, 0, info, WEXITED | WNOHANG | WNOWAIT, usage);
   return result == 0 && info->si_pid != 0;
 }
 
@@ -217,13 +216,13 @@ Supervisor::Process* Supervisor::FindOrRefuse(const TargetId& target, ReplyTo to
 }
 
 void Supervisor::Create(Request& request, ReplyTo to) {
-  if (init_ != nullptr) return Answer(to, ReplyCode::kWrongState, static_cast<int32_t>(init_->state));
+  if (init_ != nullptr)
+    return Answer(to, ReplyCode::kWrongState, static_cast<int32_t>(init_->state));
   done_ = true;  // unless this succeeds
   LaunchBody body;
   Process* process = ParseLaunch(request, &body, to);
   if (process == nullptr) return;
-  const int error =
-      log_.Open(fds_.container_dir.get(), body.log_max_bytes, body.log_max_files);
+  const int error = log_.Open(fds_.container_dir.get(), body.log_max_bytes, body.log_max_files);
   const bool fits = process->plan.view().has(kPlanHasGate) && !process->plan.view().has(kPlanJoins);
   if (error != 0 || !fits) {
     error != 0 ? AnswerErrno(to, error) : Answer(to, ReplyCode::kInvalid);
@@ -284,8 +283,7 @@ Supervisor::Process* Supervisor::ParseLaunch(Request& request, LaunchBody* body,
     Answer(to, ReplyCode::kInvalid);
     return nullptr;
   }
-  const bool is_init =
-      static_cast<MessageType>(request.header.type) == MessageType::kCreate;
+  const bool is_init = static_cast<MessageType>(request.header.type) == MessageType::kCreate;
   Process* process = Process::New(this, is_init ? &log_ : nullptr);
   if (process == nullptr) {
     AnswerErrno(to, ENOMEM);
@@ -398,8 +396,8 @@ void Supervisor::RunPoststartHooks(Process* process) {
   if (child == 0) {
     FailureRecord failure =
         RunHooks(process->plan.view(), Phase::kPoststartHooks, process->launched.pid);
-    const bool told = write(write_end.get(), &failure, sizeof(failure)) ==
-                      static_cast<ssize_t>(sizeof(failure));
+    const bool told =
+        write(write_end.get(), &failure, sizeof(failure)) == static_cast<ssize_t>(sizeof(failure));
     _exit(told ? EXIT_SUCCESS : EXIT_FAILURE);
   }
   write_end.reset();  // without a child, the end of the pipe says that the hooks did not run
@@ -436,8 +434,8 @@ void Supervisor::Signal(const Request& request, ReplyTo to) {
   if (process->state == WireState::kExited) {
     return Answer(to, ReplyCode::kWrongState, static_cast<int32_t>(process->state));
   }
-  const long result = syscall(SYS_pidfd_send_signal, process->launched.pidfd.get(), body.signal,
-                              nullptr, 0);
+  const long result =
+      syscall(SYS_pidfd_send_signal, process->launched.pidfd.get(), body.signal, nullptr, 0);
   AnswerErrno(to, result == 0 ? 0 : errno);
 }
 
