@@ -203,6 +203,13 @@ TEST_F(AppTest, RunSendsStandardInputToItsEnd) {
   EXPECT_EQ(daemon_.received_stdin(), input);
 }
 
+TEST_F(AppTest, RunAttachesAgainWhereTheDaemonGoesAway) {
+  daemon_.SetProcess("every byte once", "", 5);
+  const Result result = Run({"run", "flaky"});
+  EXPECT_EQ(result.code, 5) << result.err;
+  EXPECT_EQ(result.out, "every byte once");
+}
+
 TEST_F(AppTest, RunOfAMissingProgramExits127AndRemovesTheContainer) {
   const Result result = Run({"run", "--rm", "noexec"});
   EXPECT_EQ(result.code, 127);

@@ -98,16 +98,17 @@ absl::StatusOr<AttachEnd> AttachSession::Run() {
   for (;;) {
     StartInput();
     const bool exited = Pump(end.exit);
-    // Unblocks an input thread that waits for a process that reads no more.
-    stream_->Cancel();
-    StopInput();
-    if (exited) return end;
-    if (detached_) {
-      end.detached = true;
+    if (exited || detached_) {
+      // Unblocks an input thread that waits for a process that reads no more.
+      stream_->Cancel();
+      StopInput();
+      end.detached = !exited;
       return end;
     }
+    // The end of the call unblocks it too, and a cancellation would hide how it ended.
     const absl::Status status = stream_->Finish();
-    if (IsUnreachable(DecodeError(status)) || status.code() == absl::StatusCode::kCancelled) {
+    StopInput();
+    if (IsUnreachable(DecodeError(status))) {
       const absl::Status reattached = Reattach(status);
       if (reattached.ok()) continue;
       // The process may have ended while the daemon was away: then Wait knows how.

@@ -17,23 +17,26 @@ namespace {
 absl::string_view View(std::string_view text) { return {text.data(), text.size()}; }
 
 // "web: no such container (CONTAINER_NOT_FOUND)", and below it what else came.
+// Texts may hold what a bundle or a container says: none of it reaches the terminal as it is.
 std::string Describe(std::string_view subject, const ApiError& error) {
   std::string text = std::string(subject);
+  const std::string message = Printable(error.message);
   // The daemon often opens with the same words.
-  if (!text.empty() && !absl::StartsWith(error.message, text + ": ")) {
-    absl::StrAppend(&text, ": ", error.message);
+  if (!text.empty() && !absl::StartsWith(message, text + ": ")) {
+    absl::StrAppend(&text, ": ", message);
   } else {
-    text = error.message;
+    text = message;
   }
   const std::string reason =
       error.reason.empty() ? absl::StatusCodeToString(error.code) : error.reason;
   absl::StrAppend(&text, " (", reason, ")\n");
   for (const ApiError::FieldViolation& violation : error.field_violations) {
-    absl::StrAppend(&text, "  ", violation.field.empty() ? "/" : violation.field, ": ",
-                    violation.description, "\n");
+    absl::StrAppend(&text, "  ", violation.field.empty() ? "/" : Printable(violation.field), ": ",
+                    Printable(violation.description), "\n");
   }
   for (const ApiError::PreconditionViolation& violation : error.precondition_violations) {
-    absl::StrAppend(&text, "  ", violation.subject, ": ", violation.description, "\n");
+    absl::StrAppend(&text, "  ", Printable(violation.subject), ": ",
+                    Printable(violation.description), "\n");
   }
   if (error.retry_delay.has_value()) {
     absl::StrAppend(&text, "  try again in ", FormatShort(*error.retry_delay), "\n");

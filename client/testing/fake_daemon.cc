@@ -230,9 +230,10 @@ class Execs final : public v1::ExecService::Service {
     if (!stream->Read(&request) || !request.has_open()) {
       return Status(StatusCode::INVALID_ARGUMENT, "open must come first");
     }
-    const std::string id = request.open().container_id();
+    const v1::AttachRequest::Open open = request.open();
+    const std::string id = open.container_id();
     v1::AttachResponse response;
-    response.mutable_opened();
+    response.mutable_opened()->set_stdout_offset(open.stdout_offset());
     stream->Write(response);
     bool reads_stdin = false;
     std::string output;
@@ -245,8 +246,8 @@ class Execs final : public v1::ExecService::Service {
         static_cast<void>(
             state_.changed.WaitUntil(state_.mutex, absl::Now() + absl::Milliseconds(10)));
       }
-      reads_stdin = request.open().exec_id().empty() ? state_.last_create.config().open_stdin()
-                                                     : state_.last_exec.config().open_stdin();
+      reads_stdin = open.exec_id().empty() ? state_.last_create.config().open_stdin()
+                                           : state_.last_exec.config().open_stdin();
       output = state_.output;
       errors = state_.errors;
       exit_code = state_.exit_code;
@@ -255,8 +256,12 @@ class Execs final : public v1::ExecService::Service {
       const MutexLock lock(state_.mutex);
       state_.received_stdin += request.stdin();
     }
-    response.mutable_stdout()->set_data(output);
+    const uint64_t offset = std::min<uint64_t>(open.stdout_offset(), output.size());
+    const bool dies = id == "flaky" && offset == 0;
+    response.mutable_stdout()->set_offset(offset);
+    response.mutable_stdout()->set_data(dies ? output.substr(0, 1) : output.substr(offset));
     stream->Write(response);
+    if (dies) return Status(StatusCode::UNAVAILABLE, "gone");
     response.mutable_stderr()->set_data(errors);
     stream->Write(response);
     response.mutable_exit()->set_code(exit_code);
