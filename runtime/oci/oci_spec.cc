@@ -4,6 +4,8 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "runtime/base/error_details.h"
 #include "runtime/oci/json_pointer.h"
 #include "runtime/oci/json_text.h"
 
@@ -48,10 +50,16 @@ OciSpec& OciSpec::operator=(OciSpec&& other) noexcept {
 OciSpec::~OciSpec() = default;
 
 absl::StatusOr<OciSpec> OciSpec::Parse(std::string_view text) {
-  absl::StatusOr<Json> document = ParseJson(text);
-  if (!document.ok()) return document.status();
+  const JsonLimits limits;
+  absl::StatusOr<Json> document = ParseJson(text, limits);
+  if (!document.ok()) {
+    return MakeError(absl::StatusCode::kInvalidArgument,
+                     text.size() > limits.bytes ? "SPEC_TOO_LARGE" : "SPEC_MALFORMED",
+                     absl::StrCat("OCI spec: ", document.status().message()));
+  }
   if (!document->is_object()) {
-    return absl::InvalidArgumentError("OCI spec: the document is not a JSON object");
+    return MakeError(absl::StatusCode::kInvalidArgument, "SPEC_MALFORMED",
+                     "OCI spec: the document is not a JSON object");
   }
   return OciSpec(*std::move(document));
 }

@@ -46,8 +46,9 @@ class OciSpec {
   OciSpec& operator=(OciSpec&& other) noexcept;
   ~OciSpec();
 
-  // At most 16 MiB, nested at most 100 deep; strict as json_text.h has it. INVALID_ARGUMENT names
-  // the byte offset or JSON pointer of what is wrong. Checks the text, not what it means.
+  // At most 16 MiB, nested at most 100 deep; strict as json_text.h has it. INVALID_ARGUMENT, reason
+  // SPEC_TOO_LARGE or SPEC_MALFORMED, names the byte or JSON pointer of what is wrong. Checks the
+  // text, not what it means.
   static absl::StatusOr<OciSpec> Parse(std::string_view text);
 
   const nlohmann::json& json() const { return *document_; }
