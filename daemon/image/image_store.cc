@@ -220,6 +220,32 @@ absl::StatusOr<ImageDetails> ImageStore::Inspect(std::string_view name) const {
   return details;
 }
 
+absl::StatusOr<ImageRunConfig> ImageStore::RunConfig(std::string_view name) const {
+  absl::StatusOr<ImageRecord> record = Get(name);
+  if (!record.ok()) return record.status();
+  absl::StatusOr<std::string> config_json = content_->Read(record->config, kMaxConfigBytes);
+  if (!config_json.ok()) return config_json.status();
+  absl::StatusOr<ImageForms> forms = ReadConfig(*config_json, record->config_type);
+  if (!forms.ok()) return forms.status();
+  std::optional<std::string> passwd;
+  std::optional<std::string> group;
+  if (!record->layers.empty()) {
+    const Digest top = ChainOf(*record).back();
+    absl::StatusOr<std::optional<std::string>> passwd_text = layers_->Passwd(top);
+    if (!passwd_text.ok()) return passwd_text.status();
+    absl::StatusOr<std::optional<std::string>> group_text = layers_->Group(top);
+    if (!group_text.ok()) return group_text.status();
+    passwd = *std::move(passwd_text);
+    group = *std::move(group_text);
+  }
+  absl::StatusOr<ResolvedUser> user = ResolveUser(forms->config.user, passwd, group);
+  if (!user.ok()) return user.status();
+  return ImageRunConfig{.name = std::string(name),
+                        .record = *std::move(record),
+                        .config = std::move(forms->config),
+                        .user = *std::move(user)};
+}
+
 std::vector<std::string> ImageStore::Holders(const Digest& manifest) const {
   std::vector<std::string> holders;
   {

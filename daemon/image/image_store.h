@@ -37,6 +37,7 @@
 #include "daemon/image/image_source.h"
 #include "daemon/image/layer_store.h"
 #include "daemon/image/manifest.h"
+#include "daemon/image/user_lookup.h"
 #include "runtime/base/mutex.h"
 #include "runtime/base/unique_fd.h"
 
@@ -88,6 +89,14 @@ struct ImageDetails {
   std::map<std::string, std::string> annotations;  // of the manifest
 };
 
+// What a runtime spec is made from: the configuration, and who its user is.
+struct ImageRunConfig {
+  std::string name;  // as it was asked for
+  ImageRecord record;
+  ImageConfig config;
+  ResolvedUser user;
+};
+
 class ImageStore {
  public:
   struct Options {
@@ -113,6 +122,8 @@ class ImageStore {
   absl::StatusOr<ImageRecord> Get(std::string_view name) const;
   std::shared_ptr<const ImageRecords> Snapshot() const;
   absl::StatusOr<ImageDetails> Inspect(std::string_view name) const;
+  // The user's name is looked up in what the image's layers hold.
+  absl::StatusOr<ImageRunConfig> RunConfig(std::string_view name) const;
   // The holders of an image, sorted.
   std::vector<std::string> Holders(const Digest& manifest) const;
 

@@ -75,7 +75,7 @@ class ImageStoreTest : public testing::Test {
   ImageStoreTest()
       : base_(testing::TempDir() + "/images-" +
               testing::UnitTest::GetInstance()->current_test_info()->name()),
-        layout_(base_ + "/layout") {
+        layout_((fs::remove_all(base_), base_ + "/layout")) {
     Reopen();
   }
   ~ImageStoreTest() override {

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -65,11 +66,17 @@ struct SpecOverrides {
   std::string resources_json;
 };
 
+struct ImageRunConfig;  // daemon/image/image_store.h
+
 struct SpecRequest {
   std::string container_id;
   std::string bundle_path;  // absolute
   std::string created;      // RFC 3339; when the container, not this generation, was created
   BundleConfig bundle;
+  // In place of a bundle's config.json: the image that the spec is made from, and where its root file
+  // system is or will be: an absolute path, or "rootfs" in a bundle that travels.
+  std::shared_ptr<const ImageRunConfig> image;
+  std::string image_rootfs;
   SpecOverrides overrides;
   // Qualified CDI device names, in the order of the request. Those that annotations with the prefix
   // cdi.k8s.io/ ask for come on top.

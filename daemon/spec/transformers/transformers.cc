@@ -4,6 +4,7 @@ namespace ocid {
 
 std::vector<SpecTransformer> DefaultTransformers(CdiRegistry* registry) {
   return {MakeBundleTransformer(),
+          MakeImageConfigTransformer(),
           MakeUpgradeTransformer(),
           MakeDefaultsTransformer(),
           MakeRequestTransformer(),

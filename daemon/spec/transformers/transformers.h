@@ -2,6 +2,7 @@
 //
 // In the order of their phases:
 //   bundle       kBase      the bundle's config.json, as it is
+//   image_config kBase      in its place, what an image's configuration says; see image_config.cc
 //   upgrade      kBase      nulls stripped, an old version brought to today's form
 //   defaults     kDefaults  what a bundle may leave out; see below
 //   request      kRequest   the overrides of the request
@@ -28,6 +29,7 @@ namespace ocid {
 class CdiRegistry;
 
 SpecTransformer MakeBundleTransformer();
+SpecTransformer MakeImageConfigTransformer();
 SpecTransformer MakeUpgradeTransformer();
 SpecTransformer MakeDefaultsTransformer();
 SpecTransformer MakeRequestTransformer();
