@@ -50,7 +50,9 @@ RecoveryAction Container::Recover(std::vector<std::string>* warnings) {
 
   SupervisorStatus status;
   ExitRecord exit_record;
-  const absl::StatusOr<ContainerDirectories> directories = services_.store.OpenDirectories(id_);
+  // Of another boot the state directory may be gone, and the durable one still has the exit record.
+  const absl::StatusOr<ContainerDirectories> directories =
+      record.ok() ? services_.store.MakeDirectories(id_) : services_.store.OpenDirectories(id_);
   if (directories.ok()) {
     absl::StatusOr<std::shared_ptr<SupervisorHandle>> handle = services_.supervisors.Reattach(
         directories->state, MakeCallbacks(), services_.control_timeout, &status);
@@ -202,9 +204,7 @@ void Container::RecoverStopped(v1::ExitStatus exit, const internal::RuntimeState
   *view_.mutable_exit_status() = std::move(exit);
   view_.set_state(v1::CONTAINER_STATE_STOPPED);
   if (news) AddEvent(v1::Event::STATE_CHANGED, state.state());
-  // The directory of another boot may be gone.
-  const absl::StatusOr<ContainerDirectories> directories = services_.store.MakeDirectories(id_);
-  if (directories.ok()) StoreStateOrLog();
+  StoreStateOrLog();
   Publish();
   if (view_.config().auto_delete()) {
     v1::DeleteContainerRequest request;

@@ -59,7 +59,8 @@ class ManagerFixture : public testing::Test {
     auto log = EventLog::Open(events);
     ASSERT_TRUE(log.ok()) << log.status();
     parts.events = *std::move(log);
-    auto timers = std::make_unique<ManualTimers>();
+    // From now on: the fake's exits have the time of day.
+    auto timers = std::make_unique<ManualTimers>(absl::Now());
     timers_ = timers.get();
     parts.timers = std::move(timers);
     manager_ = MakeContainerManager(std::move(parts));
