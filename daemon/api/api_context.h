@@ -38,8 +38,8 @@ struct ApiContext {
 // Who makes this call.
 Caller CallerOf(const ApiContext& api, const grpc::CallbackServerContext& context);
 
-// The status as the client gets it. A defect or a loss on our side (INTERNAL, UNKNOWN, DATA_LOSS) is
-// logged too: the client's word alone would not reach the operator.
+// The status as the client gets it. A defect or a loss on our side (INTERNAL, UNKNOWN, DATA_LOSS)
+// is logged too: the client's word alone would not reach the operator.
 grpc::Status FinalStatus(const grpc::CallbackServerContext& context, const absl::Status& status);
 
 // CANCELLED as a waiting call answers it: because the daemon ends, or because its client has gone.
@@ -68,9 +68,8 @@ class UnaryCall {
   }
 
   Done<Response> Reply() {
-    return [call = *this](absl::StatusOr<Response> result) mutable {
-      call.Finish(std::move(result));
-    };
+    return
+        [call = *this](absl::StatusOr<Response> result) mutable { call.Finish(std::move(result)); };
   }
 
  private:
@@ -79,8 +78,8 @@ class UnaryCall {
   Response* response_;
 };
 
-// A unary call that waits for something that may never come. Its client's cancel or deadline and the
-// daemon's end cancel the waiting.
+// A unary call that waits for something that may never come. Its client's cancel or deadline and
+// the daemon's end cancel the waiting.
 template <class Response>
 class WaitingCall final : public grpc::ServerUnaryReactor {
  public:

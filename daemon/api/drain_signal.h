@@ -1,8 +1,8 @@
-// DrainSignal: ends the calls that would otherwise wait for as long as a container runs, so that the
-// daemon can stop serving.
+// DrainSignal: ends the calls that would otherwise wait for as long as a container runs, so that
+// the daemon can stop serving.
 //
-// A waiting call registers its Cancellation; Begin cancels all of them, and each that comes later at
-// once. The call then answers UNAVAILABLE, SHUTTING_DOWN, and its client asks the next daemon.
+// A waiting call registers its Cancellation; Begin cancels all of them, and each that comes later
+// at once. The call then answers UNAVAILABLE, SHUTTING_DOWN, and its client asks the next daemon.
 //
 // Thread-safe. Begin runs the cancellations' functions on its own thread and under no lock.
 #ifndef OCID_DAEMON_API_DRAIN_SIGNAL_H_

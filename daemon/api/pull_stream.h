@@ -7,10 +7,11 @@
 //                         +-----------> kFinished <---+
 //
 // A source fills batches on a thread of the pool, one at a time, and only when the batch before has
-// been written: flow control reaches the source. While it has nothing it is not asked; it calls Wake
-// when that may have changed.
+// been written: flow control reaches the source. While it has nothing it is not asked; it calls
+// Wake when that may have changed.
 //
-// Ownership: gRPC's, from Start to OnDone; the source's callbacks hold weak references. Thread-safe.
+// Ownership: gRPC's, from Start to OnDone; the source's callbacks hold weak references.
+// Thread-safe.
 #ifndef OCID_DAEMON_API_PULL_STREAM_H_
 #define OCID_DAEMON_API_PULL_STREAM_H_
 
@@ -42,7 +43,8 @@ class PullSource {
   // stream is gone.
   virtual void Open(std::function<void()> wake) = 0;
 
-  // Appends messages to `batch`. With kLater, a change after this call has looked must lead to a wake.
+  // Appends messages to `batch`. With kLater, a change after this call has looked must lead to a
+  // wake.
   virtual absl::StatusOr<Pulled> Pull(std::vector<Message>& batch) = 0;
 };
 

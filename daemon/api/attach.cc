@@ -1,0 +1,360 @@
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "absl/base/thread_annotations.h"
+#include "daemon/api/exec_service.h"
+#include "daemon/api/status_codec.h"
+#include "runtime/base/error_details.h"
+#include "runtime/base/mutex.h"
+#include "runtime/host/attach_stream.h"
+
+namespace ocid {
+namespace {
+
+constexpr size_t kMaxStdinBytes = 1 << 20;  // of one message
+
+absl::Status InvalidMessage(std::string_view field, std::string_view description) {
+  RequestCheck check;
+  check.Fail(field, description);
+  return check.Finish();
+}
+
+// One attachment. Two chains run side by side, each with one step at a time:
+//
+//   client -> process   read a message, hand it on, read the next     a process that does not read
+//   its
+//                       input stops the chain, and so the client
+//   process -> client   take a frame, write a message, take the next  a client that does not read
+//                       stops the chain, and so the frames
+//
+// and both wait for the same socket through the poller, which holds a weak reference. gRPC holds
+// the strong one until OnDone. Whatever ends the call goes through End, once; from then on no chain
+// starts another step.
+class AttachCall final : public grpc::ServerBidiReactor<v1::AttachRequest, v1::AttachResponse>,
+                         public std::enable_shared_from_this<AttachCall> {
+ public:
+  static grpc::ServerBidiReactor<v1::AttachRequest, v1::AttachResponse>* Start(
+      const ApiContext& api, grpc::CallbackServerContext* context) {
+    auto attachment = std::shared_ptr<AttachCall>(new AttachCall(api, context));
+    attachment->self_ = attachment;
+    const std::weak_ptr<AttachCall> weak = attachment;
+    attachment->cancellation_->OnCancel([weak] {
+      if (const auto alive = weak.lock()) alive->End(absl::CancelledError("cancelled"));
+    });
+    attachment->NextRead();
+    return attachment.get();
+  }
+
+ private:
+  AttachCall(const ApiContext& api, grpc::CallbackServerContext* context)
+      : api_(api), context_(context), drain_id_(api.drain.Register(cancellation_)) {}
+
+  // ---- client -> process
+
+  void OnReadDone(bool ok) override {
+    // The client sends no more. What it did not close stays open: it may attach again.
+    if (!ok) {
+      if (!opened_) End(InvalidMessage("open", "must be the first message"));
+      return;
+    }
+    if (!opened_) return Open();
+    switch (request_.message_case()) {
+      case v1::AttachRequest::kStdin:
+        if (request_.stdin().size() > kMaxStdinBytes) {
+          return End(InvalidMessage("stdin", "is longer than 1 MiB"));
+        }
+        input_ = request_.stdin();
+        return SendInput();
+      case v1::AttachRequest::kCloseStdin:
+        close_input_ = request_.close_stdin();
+        return SendInput();
+      case v1::AttachRequest::kResize:
+        return Resize();
+      case v1::AttachRequest::kSignal:
+        return Signal();
+      case v1::AttachRequest::kOpen:
+        return End(InvalidMessage("open", "may be the first message alone"));
+      case v1::AttachRequest::MESSAGE_NOT_SET:
+        return End(InvalidMessage("message", "is empty"));
+    }
+  }
+
+  void Open() {
+    if (!request_.has_open()) return End(InvalidMessage("open", "must be the first message"));
+    opened_ = true;
+    open_ = request_.open();
+    RequestCheck check;
+    check.ContainerId("open.container_id", open_.container_id());
+    check.OptionalExecId("open.exec_id", open_.exec_id());
+    const absl::Status status = check.Finish();
+    if (!status.ok()) return End(status);
+    api_.containers.Attach(open_, CallerOf(api_, *context_),
+                           [self = shared_from_this()](absl::StatusOr<Attachment> attached) {
+                             self->OnAttached(std::move(attached));
+                           });
+  }
+
+  // Operations are started under the lock: gRPC takes none after Finish, which may come at any
+  // time.
+  void NextRead() {
+    const MutexLock lock(mutex_);
+    if (!ended_) StartRead(&request_);
+  }
+
+  // Gives the process what is left of its input; goes on when the socket takes more.
+  void SendInput() {
+    while (!input_.empty()) {
+      const absl::StatusOr<size_t> taken = stream_->WriteStdin(input_);
+      // The process, or its input, is gone: the frames say how, and they end the call.
+      if (!taken.ok()) {
+        input_.clear();
+        close_input_ = false;
+        break;
+      }
+      if (*taken == 0) return WaitFor(&writable_wanted_);
+      input_.erase(0, *taken);
+    }
+    if (close_input_) {
+      const absl::StatusOr<bool> closed = stream_->CloseStdin();
+      if (closed.ok() && !*closed) return WaitFor(&writable_wanted_);
+      close_input_ = false;
+    }
+    NextRead();
+  }
+
+  void Resize() {
+    RequestCheck check;
+    check.ConsoleSize("resize", request_.resize());
+    const absl::Status status = check.Finish();
+    if (!status.ok()) return End(status);
+    v1::ResizeExecRequest resize;
+    resize.set_container_id(open_.container_id());
+    resize.set_exec_id(open_.exec_id());
+    *resize.mutable_size() = request_.resize();
+    // A process that has just ended has no terminal to resize; its exit is on the way.
+    api_.containers.ResizeExec(
+        resize, [self = shared_from_this()](const absl::StatusOr<v1::ResizeExecResponse>&) {
+          self->NextRead();
+        });
+  }
+
+  void Signal() {
+    RequestCheck check;
+    if (request_.signal().empty()) check.Fail("signal", "is empty");
+    check.Signal("signal", request_.signal());
+    const absl::Status status = check.Finish();
+    if (!status.ok()) return End(status);
+    const Caller caller = CallerOf(api_, *context_);
+    if (open_.exec_id().empty()) {
+      v1::KillContainerRequest kill;
+      kill.set_container_id(open_.container_id());
+      kill.set_signal(request_.signal());
+      api_.containers.Kill(
+          kill, caller,
+          [self = shared_from_this()](const absl::StatusOr<v1::KillContainerResponse>&) {
+            self->NextRead();
+          });
+    } else {
+      v1::KillExecRequest kill;
+      kill.set_container_id(open_.container_id());
+      kill.set_exec_id(open_.exec_id());
+      kill.set_signal(request_.signal());
+      api_.containers.KillExec(
+          kill, caller, [self = shared_from_this()](const absl::StatusOr<v1::KillExecResponse>&) {
+            self->NextRead();
+          });
+    }
+  }
+
+  // ---- process -> client
+
+  void OnAttached(absl::StatusOr<Attachment> attached) {
+    if (!attached.ok()) return End(attached.status());
+    if (ended()) return;
+    stream_.emplace(std::move(attached->stream));
+    const std::weak_ptr<AttachCall> weak = weak_from_this();
+    const FdPoller::Id id = api_.poller.Add(stream_->fd(), [weak](bool readable, bool writable) {
+      if (const auto alive = weak.lock()) alive->OnPolled(readable, writable);
+    });
+    {
+      const MutexLock lock(mutex_);
+      poll_id_ = id;
+    }
+    v1::AttachResponse::Opened& opened = *response_.mutable_opened();
+    opened.set_stdout_offset(open_.stdout_offset());
+    opened.set_stderr_offset(open_.stderr_offset());
+    opened.set_terminal(attached->terminal);
+    Write();
+    NextRead();
+  }
+
+  void OnWriteDone(bool ok) override {
+    if (!ok) return End(absl::CancelledError("the client has gone"));
+    TakeFrame();
+  }
+
+  void TakeFrame() {
+    if (ended()) return;
+    absl::StatusOr<AttachFrame> frame = stream_->Read();
+    if (!frame.ok()) return End(frame.status());
+    response_.Clear();
+    switch (frame->kind) {
+      case AttachFrame::Kind::kNothing:
+        return WaitFor(&readable_wanted_);
+      case AttachFrame::Kind::kStdout:
+        SetOutput(*frame, *response_.mutable_stdout());
+        return Write();
+      case AttachFrame::Kind::kStderr:
+        SetOutput(*frame, *response_.mutable_stderr());
+        return Write();
+      case AttachFrame::Kind::kExit:
+        return AskExit();
+      case AttachFrame::Kind::kDetached:
+        return End(MakeError(absl::StatusCode::kAborted, "ATTACHMENT_TAKEN",
+                             "somebody else attached to the process, or it was deleted"));
+      case AttachFrame::Kind::kClosed:
+        return End(MakeError(absl::StatusCode::kInternal, "SUPERVISOR_LOST",
+                             "the container's supervisor is gone"));
+    }
+  }
+
+  void Write() {
+    const MutexLock lock(mutex_);
+    if (!ended_) StartWrite(&response_);
+  }
+
+  static void SetOutput(AttachFrame& frame, v1::AttachResponse::Output& output) {
+    output.set_offset(frame.offset);
+    output.set_data(std::move(frame.bytes));
+  }
+
+  // The frame says that the process has ended; the manager knows how, with all that belongs to it.
+  void AskExit() {
+    if (open_.exec_id().empty()) {
+      v1::WaitContainerRequest wait;
+      wait.set_container_id(open_.container_id());
+      api_.containers.Wait(
+          wait, exit_wait_,
+          [self = shared_from_this()](const absl::StatusOr<v1::WaitContainerResponse>& ended) {
+            self->SendExit(ended.status(), ended.ok() ? ended->exit_status() : v1::ExitStatus());
+          });
+    } else {
+      v1::WaitExecRequest wait;
+      wait.set_container_id(open_.container_id());
+      wait.set_exec_id(open_.exec_id());
+      api_.containers.WaitExec(
+          wait, exit_wait_,
+          [self = shared_from_this()](const absl::StatusOr<v1::WaitExecResponse>& ended) {
+            self->SendExit(ended.status(), ended.ok() ? ended->exit_status() : v1::ExitStatus());
+          });
+    }
+  }
+
+  // `self` of the caller keeps us.
+  void SendExit(const absl::Status& status, v1::ExitStatus exit) {
+    if (!status.ok()) return End(status);
+    *response_.mutable_exit() = std::move(exit);
+    {
+      const MutexLock lock(mutex_);
+      if (ended_) return;
+      ended_ = true;
+      StartWriteAndFinish(&response_, grpc::WriteOptions(), grpc::Status::OK);
+    }
+    Detach();
+  }
+
+  // ---- both
+
+  void WaitFor(bool* wanted) {
+    const MutexLock lock(mutex_);
+    *wanted = true;
+    if (!ended_) api_.poller.Arm(poll_id_, readable_wanted_, writable_wanted_);
+  }
+
+  void OnPolled(bool readable, bool writable) {
+    {
+      const MutexLock lock(mutex_);
+      if (ended_) return;
+      readable = readable && readable_wanted_;
+      writable = writable && writable_wanted_;
+      if (readable) readable_wanted_ = false;
+      if (writable) writable_wanted_ = false;
+      if (readable_wanted_ || writable_wanted_) {
+        api_.poller.Arm(poll_id_, readable_wanted_, writable_wanted_);
+      }
+    }
+    if (readable) TakeFrame();
+    if (writable) SendInput();
+  }
+
+  bool ended() const {
+    const MutexLock lock(mutex_);
+    return ended_;
+  }
+
+  void End(const absl::Status& status) {
+    const grpc::Status last = FinalStatus(*context_, WhyCancelled(api_, status));
+    const auto self = shared_from_this();  // Finish leads to OnDone
+    {
+      const MutexLock lock(mutex_);
+      if (ended_) return;
+      ended_ = true;
+      Finish(last);
+    }
+    Detach();
+  }
+
+  void Detach() {
+    api_.drain.Unregister(drain_id_);
+    FdPoller::Id id;
+    {
+      const MutexLock lock(mutex_);
+      id = std::exchange(poll_id_, 0);
+    }
+    if (id != 0) api_.poller.Remove(id);
+    exit_wait_->Cancel();
+  }
+
+  void OnCancel() override { cancellation_->Cancel(); }
+
+  void OnDone() override {
+    cancellation_->Clear();
+    self_.reset();
+  }
+
+  const ApiContext& api_;
+  grpc::CallbackServerContext* const context_;
+  const std::shared_ptr<Cancellation> cancellation_ = std::make_shared<Cancellation>();
+  const std::shared_ptr<Cancellation> exit_wait_ = std::make_shared<Cancellation>();
+  const DrainSignal::Id drain_id_;
+  std::shared_ptr<AttachCall> self_;  // gRPC's reference
+  v1::AttachRequest::Open open_;
+  std::optional<AttachStream> stream_;
+
+  // Of the chain client -> process.
+  v1::AttachRequest request_;
+  bool opened_ = false;
+  std::string input_;
+  bool close_input_ = false;
+
+  // Of the chain process -> client.
+  v1::AttachResponse response_;
+
+  mutable Mutex mutex_;
+  bool ended_ ABSL_GUARDED_BY(mutex_) = false;
+  FdPoller::Id poll_id_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool readable_wanted_ ABSL_GUARDED_BY(mutex_) = false;
+  bool writable_wanted_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace
+
+grpc::ServerBidiReactor<v1::AttachRequest, v1::AttachResponse>* ExecService::Attach(
+    grpc::CallbackServerContext* context) {
+  return AttachCall::Start(api_, context);
+}
+
+}  // namespace ocid

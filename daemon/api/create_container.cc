@@ -1,0 +1,20 @@
+#include "daemon/api/container_service.h"
+
+namespace ocid {
+
+grpc::ServerUnaryReactor* ContainerService::Create(grpc::CallbackServerContext* context,
+                                                   const v1::CreateContainerRequest* request,
+                                                   v1::Container* response) {
+  RequestCheck check;
+  check.ContainerId("container_id", request->container_id());
+  check.Config(request->config());
+  check.RequestId(request->request_id());
+
+  UnaryCall<v1::Container> call(context, response);
+  if (!call.Refused(check)) {
+    api_.containers.Create(*request, CallerOf(api_, *context), call.Reply());
+  }
+  return call.reactor();
+}
+
+}  // namespace ocid

@@ -1,0 +1,13 @@
+#include "daemon/api/system_service.h"
+
+namespace ocid {
+
+grpc::ServerUnaryReactor* SystemService::GetVersion(grpc::CallbackServerContext* context,
+                                                    const v1::GetVersionRequest*,
+                                                    v1::Version* response) {
+  UnaryCall<v1::Version> call(context, response);
+  call.Finish(facts_.info.version());
+  return call.reactor();
+}
+
+}  // namespace ocid

@@ -1,0 +1,20 @@
+#include "daemon/api/exec_service.h"
+
+namespace ocid {
+
+grpc::ServerUnaryReactor* ExecService::Start(grpc::CallbackServerContext* context,
+                                             const v1::StartExecRequest* request,
+                                             v1::Exec* response) {
+  RequestCheck check;
+  check.ContainerId("container_id", request->container_id());
+  check.ExecId("exec_id", request->exec_id());
+  check.RequestId(request->request_id());
+
+  UnaryCall<v1::Exec> call(context, response);
+  if (!call.Refused(check)) {
+    api_.containers.StartExec(*request, CallerOf(api_, *context), call.Reply());
+  }
+  return call.reactor();
+}
+
+}  // namespace ocid
