@@ -106,14 +106,14 @@ absl::StatusOr<UnixListener::Socket> UnixListener::Listen(const std::string& pat
   result.path = path;
   result.fd.reset(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!result.fd.valid()) return ErrnoError("socket", errno);
-  // The inode that bind makes takes the socket's mode: nobody ever sees another one.
-  if (fchmod(result.fd.get(), kSocketMode) != 0) return ErrnoError(path, errno);
   const sockaddr_un address = AddressOf(path);
   if (bind(result.fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
     return ErrnoError(path, errno);
   }
   struct stat status;
   int error = lstat(path.c_str(), &status) == 0 ? 0 : errno;
+  // Nobody can connect before listen(2), so nobody does with the mode that bind gave.
+  if (error == 0 && chmod(path.c_str(), kSocketMode) != 0) error = errno;
   if (error == 0 && group != kNoGroup && lchown(path.c_str(), -1, group) != 0) error = errno;
   if (error == 0 && listen(result.fd.get(), kBacklog) != 0) error = errno;
   if (error != 0) {

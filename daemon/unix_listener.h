@@ -7,7 +7,7 @@
 // - a socket that somebody listens on is left alone (ALREADY_EXISTS); a stale one is replaced; what
 // is
 //   not a socket is an error;
-// - the socket has mode 0660 from its first moment, and the group before it listens;
+// - the socket has mode 0660, and the group, before it listens;
 // - the peer's credentials (SO_PEERCRED) are known for every call: see PeerTable.
 //
 // One thread accepts for all sockets. Thread-safe. Open and Stop block, the rest does not.

@@ -135,9 +135,11 @@ class PullStream final : public grpc::ServerWriteReactor<Message>,
     if (pull) {
       PostPull();
     } else if (const Message* message = NextMessage(); message != nullptr) {
-      // Within a batch gRPC may put several messages into one write.
+      // Within a batch gRPC may put several messages into one write. Not so with the first of all,
+      // which carries the headers: that write would not end before the next one begins.
       grpc::WriteOptions options;
-      if (next_ < batch_.size()) options.set_buffer_hint();
+      if (started_ && next_ < batch_.size()) options.set_buffer_hint();
+      started_ = true;
       this->StartWrite(message, options);
     } else {
       End();
@@ -195,6 +197,7 @@ class PullStream final : public grpc::ServerWriteReactor<Message>,
   // Of the step that runs.
   std::vector<Message> batch_;
   size_t next_ = 0;
+  bool started_ = false;
 
   Mutex mutex_;
   State state_ ABSL_GUARDED_BY(mutex_) = State::kIdle;

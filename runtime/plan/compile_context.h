@@ -59,7 +59,7 @@ void CompileHooks(CompileContext& context, const std::string& id);
 
 // Clean and absolute: "/a//b/./c/" -> "/a/b/c", "a" -> "/a"; ".." is left for the kernel, which
 // resolves it inside the root.
-std::string CleanPath(std::string_view path);
+std::string CleanPlanPath(std::string_view path);
 std::string ResolvePath(std::string_view base, std::string_view path);
 bool IsBeneath(std::string_view path, std::string_view directory);
 

@@ -60,7 +60,7 @@ Mount ReadMount(const JsonCursor& cursor) {
               ReadMountOptions(cursor["options"])};
   const std::string destination = cursor["destination"].String();
   if (destination.empty()) cursor["destination"].Invalid("is missing");
-  mount.destination = CleanPath(destination);
+  mount.destination = CleanPlanPath(destination);
   if (mount.destination == "/") cursor["destination"].Invalid("must not be the root");
   cursor["uidMappings"].RefuseIfPresent();
   cursor["gidMappings"].RefuseIfPresent();

@@ -50,7 +50,7 @@ uint64_t ReadDeviceType(const JsonCursor& type) {
 Device ReadDevice(const JsonCursor& cursor) {
   Device device;
   device.source = cursor.pointer();
-  device.path = CleanPath(cursor["path"].String());
+  device.path = CleanPlanPath(cursor["path"].String());
   if (device.path == "/") cursor["path"].Invalid("must name a file");
   const uint64_t type = ReadDeviceType(cursor["type"]);
   device.mode = type | cursor["fileMode"].Unsigned(0666, 07777);
@@ -75,7 +75,7 @@ std::string FileName(const std::string& path) { return path.substr(path.rfind('/
 
 bool DevIsBound(const JsonCursor& mounts) {
   for (const JsonCursor& mount : mounts.Elements()) {
-    if (CleanPath(mount["destination"].String()) != "/dev") continue;
+    if (CleanPlanPath(mount["destination"].String()) != "/dev") continue;
     if (mount["type"].String() == "bind") return true;
     for (const std::string& option : mount["options"].Strings()) {
       if (option == "bind" || option == "rbind") return true;
@@ -181,7 +181,7 @@ void CompileHiddenPaths(CompileContext& context, std::string_view member, Opcode
       continue;
     }
     context.writer.Add(Phase::kEnter, opcode, element.pointer(), {},
-                       {context.writer.Text(CleanPath(path))});
+                       {context.writer.Text(CleanPlanPath(path))});
   }
 }
 

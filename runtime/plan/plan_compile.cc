@@ -43,7 +43,7 @@ absl::StatusOr<LaunchPlan> Finish(CompileContext&& context, const absl::Status& 
 
 }  // namespace
 
-std::string CleanPath(std::string_view path) {
+std::string CleanPlanPath(std::string_view path) {
   std::string clean;
   size_t begin = 0;
   while (begin < path.size()) {
@@ -56,8 +56,8 @@ std::string CleanPath(std::string_view path) {
 }
 
 std::string ResolvePath(std::string_view base, std::string_view path) {
-  if (!path.empty() && path.front() == '/') return CleanPath(path);
-  return CleanPath(std::string(base) + "/" + std::string(path));
+  if (!path.empty() && path.front() == '/') return CleanPlanPath(path);
+  return CleanPlanPath(std::string(base) + "/" + std::string(path));
 }
 
 bool IsBeneath(std::string_view path, std::string_view directory) {
@@ -101,7 +101,7 @@ absl::StatusOr<LaunchPlan> CompileCreate(const CreatePlanRequest& request) {
   CompileHooks(context, request.id);
   const JsonCursor process = context.spec["process"];
   if (process.exists()) {
-    const std::string directory = CleanPath(process["cwd"].String());
+    const std::string directory = CleanPlanPath(process["cwd"].String());
     if (directory != "/") {
       context.writer.Add(Phase::kEnter, Opcode::kMakeDirectory, process["cwd"].pointer(), {0755},
                          {context.writer.Text(directory)});

@@ -1,0 +1,169 @@
+#include "daemon/compiler/pipeline_compiler.h"
+
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "daemon/compiler/bundle_config.h"
+#include "daemon/compiler/exec_process.h"
+#include "daemon/compiler/spec_history.h"
+#include "daemon/container/oci_resources.h"
+#include "daemon/spec/spec_pipeline.h"
+#include "daemon/spec/transformers/transformers.h"
+#include "nlohmann/json.hpp"
+#include "runtime/base/error_details.h"
+#include "runtime/seccomp/bpf_compile.h"
+
+namespace ocid {
+namespace {
+
+SpecOverrides OverridesOf(const v1::ContainerConfig& config) {
+  SpecOverrides overrides;
+  if (!config.args().empty()) {
+    overrides.args.emplace(config.args().begin(), config.args().end());
+  }
+  // In the order of their names: the same request gives the same spec.
+  const std::map<std::string, std::string> env(config.env().begin(), config.env().end());
+  for (const auto& [name, value] : env) overrides.env.push_back(absl::StrCat(name, "=", value));
+  if (config.has_cwd()) overrides.cwd = config.cwd();
+  if (config.has_user()) {
+    const v1::User& user = config.user();
+    overrides.user =
+        SpecUser{.uid = user.uid(),
+                 .gid = user.gid(),
+                 .additional_gids = {user.additional_gids().begin(), user.additional_gids().end()}};
+  }
+  if (config.has_terminal()) overrides.terminal = config.terminal();
+  if (config.has_console_size()) {
+    overrides.console_size = SpecConsoleSize{.height = config.console_size().rows(),
+                                             .width = config.console_size().columns()};
+  }
+  if (config.has_no_new_privileges()) overrides.no_new_privileges = config.no_new_privileges();
+  if (config.has_read_only_rootfs()) overrides.readonly_rootfs = config.read_only_rootfs();
+  if (config.has_hostname()) overrides.hostname = config.hostname();
+  overrides.annotations = {config.annotations().begin(), config.annotations().end()};
+  for (const v1::Mount& mount : config.mounts()) {
+    overrides.mounts.push_back({.destination = mount.destination(),
+                                .type = mount.type(),
+                                .source = mount.source(),
+                                .options = {mount.options().begin(), mount.options().end()}});
+  }
+  for (const v1::Rlimit& rlimit : config.rlimits()) {
+    overrides.rlimits.push_back(
+        {.type = rlimit.type(), .soft = rlimit.soft(), .hard = rlimit.hard()});
+  }
+  if (config.has_resources()) {
+    overrides.resources_json = ToOciResources(config.resources()).dump();
+  }
+  return overrides;
+}
+
+// What a mount of type "cgroup" shows of the container's cgroups.
+std::vector<CgroupMount> CgroupMountsOf(const std::vector<CgroupPath>& paths) {
+  constexpr std::string_view kNamed = "name=";
+  std::vector<CgroupMount> mounts;
+  for (const CgroupPath& path : paths) {
+    std::string_view name = path.controllers;
+    if (name.starts_with(kNamed)) name.remove_prefix(kNamed.size());
+    if (name.empty() && paths.size() > 1) name = "unified";
+    mounts.push_back({.name = std::string(name), .host_path = path.directory});
+  }
+  return mounts;
+}
+
+// The plan compiler's word for what it cannot do, as the API has it.
+absl::Status Unsupported(const absl::Status& status) {
+  if (!absl::IsUnimplemented(status)) return status;
+  const absl::string_view message = status.message();
+  absl::Status result = MakeError(absl::StatusCode::kFailedPrecondition, "SPEC_UNSUPPORTED",
+                                  std::string_view(message.data(), message.size()));
+  for (const FieldViolation& violation : GetFieldViolations(status)) {
+    AddFieldViolation(result, violation.field, violation.description);
+  }
+  return result;
+}
+
+class PipelineCompiler final : public SpecCompiler {
+ public:
+  explicit PipelineCompiler(PipelineCompilerOptions options)
+      : options_(std::move(options)), pipeline_(DefaultTransformers(options_.devices)) {}
+
+  absl::StatusOr<GeneratedSpec> Generate(const std::string& container_id,
+                                         const v1::ContainerConfig& config,
+                                         absl::Time create_time) const override {
+    if (config.has_image()) {
+      return MakeError(absl::StatusCode::kUnimplemented, "NOT_IMPLEMENTED",
+                       "this version has no image store: create from a bundle",
+                       {{"feature", "images"}});
+    }
+    absl::StatusOr<BundleConfig> bundle = ReadBundleConfig(config.bundle());
+    if (!bundle.ok()) return bundle.status();
+    SpecRequest request;
+    request.container_id = container_id;
+    request.bundle_path = config.bundle();
+    request.created = absl::FormatTime(absl::RFC3339_full, create_time, absl::UTCTimeZone());
+    request.bundle = *std::move(bundle);
+    request.overrides = OverridesOf(config);
+    request.cdi_devices = {config.cdi_devices().begin(), config.cdi_devices().end()};
+    request.default_cgroups_path = options_.default_cgroups_path(container_id);
+    absl::StatusOr<SpecResult> result = pipeline_.Run(request);
+    if (!result.ok()) return result.status();
+    GeneratedSpec generated;
+    generated.sha256 = result->journal.final_digest();
+    generated.journal = result->journal.Serialize();
+    generated.spec = std::move(result->spec);
+    return generated;
+  }
+
+  absl::StatusOr<CompiledPlan> CompilePlan(
+      const std::string& container_id, const v1::ContainerConfig& config, const OciSpec& spec,
+      const std::vector<CgroupPath>& cgroup_paths) const override {
+    CreatePlanRequest request{.spec = spec.json(), .id = container_id, .bundle = config.bundle()};
+    request.host = options_.host;
+    request.cgroup_mounts = CgroupMountsOf(cgroup_paths);
+    request.seccomp_cache = &seccomp_cache_;
+    const absl::StatusOr<LaunchPlan> plan = CompileCreate(request);
+    if (!plan.ok()) return Unsupported(plan.status());
+    return CompiledPlan{.plan = std::string(plan->bytes()), .executor_sha256 = spec.Digest()};
+  }
+
+  absl::StatusOr<std::string> CompileExecPlan(const std::string& container_id,
+                                              const v1::ContainerConfig& config,
+                                              const OciSpec& spec,
+                                              const v1::ExecConfig& exec) const override {
+    const nlohmann::json process = ExecProcess(spec, exec);
+    const absl::StatusOr<LaunchPlan> plan = CompileExec({.spec = spec.json(),
+                                                         .process = process,
+                                                         .id = container_id,
+                                                         .bundle = config.bundle(),
+                                                         .host = options_.host,
+                                                         .seccomp_cache = &seccomp_cache_});
+    if (!plan.ok()) return Unsupported(plan.status());
+    return std::string(plan->bytes());
+  }
+
+  absl::StatusOr<v1::OciSpecHistory> Describe(std::string_view journal,
+                                              const HistoryOptions& options) const override {
+    const absl::StatusOr<SpecJournal> parsed = SpecJournal::Parse(journal);
+    if (!parsed.ok()) {
+      const absl::string_view message = parsed.status().message();
+      return MakeError(absl::StatusCode::kDataLoss, "RECORD_CORRUPT",
+                       absl::StrCat("journal: ", message));
+    }
+    return DescribeHistory(*parsed, options);
+  }
+
+ private:
+  const PipelineCompilerOptions options_;
+  const SpecPipeline pipeline_;
+  mutable SeccompCache seccomp_cache_;
+};
+
+}  // namespace
+
+std::unique_ptr<SpecCompiler> MakePipelineCompiler(PipelineCompilerOptions options) {
+  return std::make_unique<PipelineCompiler>(std::move(options));
+}
+
+}  // namespace ocid

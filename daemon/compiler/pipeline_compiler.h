@@ -1,0 +1,29 @@
+// PipelineCompiler: the daemon's own SpecCompiler, made of the spec pipeline and the plan compiler.
+//
+// Thread-safe. Generate blocks on the bundle's and CDI's files; the rest is computation.
+#ifndef OCID_DAEMON_COMPILER_PIPELINE_COMPILER_H_
+#define OCID_DAEMON_COMPILER_PIPELINE_COMPILER_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "daemon/container/spec_compiler.h"
+#include "runtime/plan/plan_compile.h"
+
+namespace ocid {
+
+class CdiRegistry;
+
+struct PipelineCompilerOptions {
+  CdiRegistry* devices = nullptr;  // must outlive the compiler; null: no devices
+  HostFacts host;
+  // linux.cgroupsPath of a container whose bundle and request name none.
+  std::function<std::string(const std::string& container_id)> default_cgroups_path;
+};
+
+std::unique_ptr<SpecCompiler> MakePipelineCompiler(PipelineCompilerOptions options);
+
+}  // namespace ocid
+
+#endif  // OCID_DAEMON_COMPILER_PIPELINE_COMPILER_H_

@@ -1,0 +1,158 @@
+#include "daemon/compiler/spec_history.h"
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "daemon/spec/redact.h"
+#include "daemon/spec/spec_changes.h"
+#include "google/protobuf/util/time_util.h"
+#include "runtime/base/error_details.h"
+
+namespace ocid {
+namespace {
+
+using ::google::protobuf::util::TimeUtil;
+
+v1::SpecStep::ActorKind ToApi(ActorKind kind) {
+  switch (kind) {
+    case ActorKind::kBundle:
+      return v1::SpecStep::BUNDLE;
+    case ActorKind::kImage:
+      return v1::SpecStep::IMAGE;
+    case ActorKind::kUpgrade:
+      return v1::SpecStep::UPGRADE;
+    case ActorKind::kStrip:
+      return v1::SpecStep::STRIP;
+    case ActorKind::kDefault:
+      return v1::SpecStep::DEFAULT;
+    case ActorKind::kRequest:
+      return v1::SpecStep::REQUEST;
+    case ActorKind::kCdi:
+      return v1::SpecStep::CDI;
+    case ActorKind::kNri:
+      return v1::SpecStep::NRI;
+    case ActorKind::kFinalize:
+      return v1::SpecStep::FINALIZE;
+  }
+  return v1::SpecStep::ACTOR_KIND_UNSPECIFIED;
+}
+
+// What a view has beside digests.
+struct Shown {
+  bool original = false;
+  bool final = false;
+  bool all_steps = false;
+  bool late_steps = false;  // from the first device or plugin on
+};
+
+Shown ShownBy(v1::SpecView view) {
+  switch (view) {
+    case v1::SPEC_VIEW_ORIGINAL:
+      return {.original = true};
+    case v1::SPEC_VIEW_DIFF:
+      return {.late_steps = true};
+    case v1::SPEC_VIEW_FULL:
+      return {.original = true, .final = true, .all_steps = true, .late_steps = true};
+    default:
+      return {.final = true};
+  }
+}
+
+v1::SpecDocument Document(const OciSpec& spec, std::string_view sha256, bool with_text,
+                          bool redact) {
+  v1::SpecDocument document;
+  document.set_sha256(std::string(sha256));
+  if (with_text) document.set_json(redact ? RedactSpec(spec).Canonical() : spec.Canonical());
+  return document;
+}
+
+void Describe(const IgnoredEdit& edit, v1::IgnoredEdit& out) {
+  out.set_pointer(edit.pointer);
+  out.set_requested_json(edit.requested_json);
+  out.set_reason(edit.reason);
+}
+
+void Describe(const SpecConflict& conflict, v1::SpecConflict& out) {
+  out.set_pointer(conflict.pointer);
+  out.set_previous_actor(conflict.previous_actor);
+  out.set_resolution(conflict.what.empty() ? conflict.resolution
+                                           : absl::StrCat(conflict.what, " ", conflict.resolution));
+}
+
+absl::StatusOr<v1::SpecStep> DescribeStep(const SpecStep& step, const OciSpec& before) {
+  v1::SpecStep out;
+  out.set_index(static_cast<uint32_t>(step.index));
+  out.set_actor_kind(ToApi(step.actor.kind));
+  out.set_actor(step.actor.name);
+  out.set_actor_version(step.actor.version);
+  out.set_source_file(step.actor.source_file);
+  out.set_source_sha256(step.actor.source_sha256);
+  *out.mutable_time() = TimeUtil::NanosecondsToTimestamp(absl::ToUnixNanos(step.time));
+  *out.mutable_duration() =
+      TimeUtil::NanosecondsToDuration(absl::ToInt64Nanoseconds(step.duration));
+  out.set_json_patch(step.patch);
+  const absl::StatusOr<std::vector<SpecChange>> changes = DescribeChanges(before, step.patch);
+  if (!changes.ok()) return changes.status();
+  for (const SpecChange& change : *changes) out.add_changes(change.text);
+  for (const IgnoredEdit& edit : step.ignored) Describe(edit, *out.add_ignored());
+  for (const SpecConflict& conflict : step.conflicts) Describe(conflict, *out.add_conflicts());
+  out.set_digest_before(step.digest_before);
+  out.set_digest_after(step.digest_after);
+  return out;
+}
+
+absl::StatusOr<v1::OciSpecHistory> Replay(const SpecJournal& journal, const SpecJournal& shown,
+                                          const HistoryOptions& options) {
+  const Shown parts = ShownBy(options.view);
+  v1::OciSpecHistory history;
+  history.set_redacted(options.redact);
+  // Replayed is the true journal, whose digests are checked; shown is its redaction.
+  const absl::Status status = journal.Replay([&](const SpecStep& step, const OciSpec& before,
+                                                 const OciSpec& after) -> absl::Status {
+    const bool late = step.index >= journal.original_steps();
+    if (parts.all_steps || (parts.late_steps && late)) {
+      absl::StatusOr<v1::SpecStep> described =
+          DescribeStep(shown.steps()[step.index], options.redact ? RedactSpec(before) : before);
+      if (!described.ok()) return described.status();
+      if (options.include_documents) {
+        *described->mutable_document_after() =
+            Document(after, step.digest_after, /*with_text=*/true, options.redact);
+      }
+      *history.add_steps() = *std::move(described);
+    }
+    if (step.index + 1 == journal.original_steps()) {
+      *history.mutable_original() =
+          Document(after, step.digest_after, parts.original, options.redact);
+    }
+    if (step.index + 1 == journal.steps().size()) {
+      *history.mutable_final() = Document(after, step.digest_after, parts.final, options.redact);
+    }
+    return absl::OkStatus();
+  });
+  if (!status.ok()) return status;
+  return history;
+}
+
+}  // namespace
+
+absl::StatusOr<v1::OciSpecHistory> DescribeHistory(const SpecJournal& journal,
+                                                   const HistoryOptions& options) {
+  absl::StatusOr<SpecJournal> redacted;
+  if (options.redact) {
+    redacted = RedactJournal(journal);
+    if (!redacted.ok()) return redacted.status();
+  }
+  absl::StatusOr<v1::OciSpecHistory> history =
+      Replay(journal, options.redact ? *redacted : journal, options);
+  if (history.ok()) return history;
+  const absl::string_view message = history.status().message();
+  return MakeError(absl::StatusCode::kDataLoss, "RECORD_CORRUPT",
+                   std::string_view(message.data(), message.size()));
+}
+
+}  // namespace ocid

@@ -1,0 +1,153 @@
+#include "daemon/host.h"
+
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <filesystem>
+#include <fstream>
+#include <string_view>
+#include <system_error>
+#include <vector>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "daemon/compiler/bundle_config.h"
+#include "nlohmann/json.hpp"
+#include "runtime/cgroup/cgroup_layout.h"
+#include "runtime/oci/oci_spec.h"
+#include "runtime/plan/mount_options.h"
+
+namespace ocid {
+namespace {
+
+constexpr char kSupervisorName[] = "ocid-supervisor";
+constexpr std::string_view kOldestOciVersion = "1.0.0";
+constexpr std::string_view kCdiVersion = "1.1.0";
+
+std::string FirstLine(const std::string& path) {
+  std::ifstream file(path);
+  std::string line;
+  std::getline(file, line);
+  return line;
+}
+
+// The value of a line "NAME:\tVALUE" of /proc/self/status.
+std::string ProcessStatus(std::string_view name) {
+  std::ifstream file("/proc/self/status");
+  for (std::string line; std::getline(file, line);) {
+    if (!std::string_view(line).starts_with(name) || line.size() <= name.size() + 2) continue;
+    if (line[name.size()] == ':') return line.substr(name.size() + 2);
+  }
+  return "";
+}
+
+// runtime-spec features.md.
+nlohmann::json OciFeatures(const CgroupManager& cgroups, const CgroupLayout& layout) {
+  const bool systemd = cgroups.kind() == CgroupManagerKind::kSystemd;
+  nlohmann::json features = {
+      {"ociVersionMin", std::string(kOldestOciVersion)},
+      {"ociVersionMax", std::string(kOciVersion)},
+      {"hooks",
+       {"prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"}},
+      {"mountOptions", KnownMountOptions()}};
+  features["linux"] = {
+      {"namespaces", {"cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"}},
+      {"cgroup",
+       {{"v1", !layout.v1.empty()},
+        {"v2", !layout.unified_mount.empty()},
+        {"systemd", systemd},
+        {"systemdUser", false},
+        {"rdma", true}}},
+      {"seccomp", {{"enabled", true}}},
+      {"apparmor", {{"enabled", false}}},
+      {"selinux", {{"enabled", false}}},
+      {"intelRdt", {{"enabled", false}}}};
+  return features;
+}
+
+void DescribeCgroups(const CgroupManager& cgroups, const CgroupLayout& layout, v1::Info& info) {
+  info.set_cgroup_manager(std::string(CgroupManagerKindName(cgroups.kind())));
+  info.set_cgroup_layout(std::string(CgroupModeName(layout.mode())));
+  std::set<std::string> controllers = layout.unified_controllers;
+  for (const V1Hierarchy& hierarchy : layout.v1) {
+    controllers.insert(hierarchy.controllers.begin(), hierarchy.controllers.end());
+  }
+  for (const std::string& controller : controllers) info.add_cgroup_controllers(controller);
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> FindSupervisor(const std::string& configured) {
+  std::vector<std::string> places;
+  if (!configured.empty()) {
+    places.push_back(configured);
+  } else {
+    std::error_code error;
+    const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
+    if (error) return absl::ErrnoToStatus(error.value(), "/proc/self/exe");
+    const std::filesystem::path directory = self.parent_path();
+    places.push_back(directory / kSupervisorName);
+    places.push_back((directory / "../libexec/ocid" / kSupervisorName).lexically_normal());
+  }
+  std::string looked;
+  for (const std::string& place : places) {
+    if (access(place.c_str(), X_OK) == 0) return place;
+    absl::StrAppend(&looked, looked.empty() ? "" : ", ", place);
+  }
+  return absl::NotFoundError(absl::StrCat("supervisor: no program at ", looked, " (--supervisor)"));
+}
+
+HostFacts ReadHostFacts() {
+  HostFacts facts;
+  uint64_t bounds = 0;
+  if (absl::SimpleHexAtoi(ProcessStatus("CapBnd"), &bounds)) facts.capability_bounds = bounds;
+  facts.apparmor = FirstLine("/sys/module/apparmor/parameters/enabled") == "Y";
+  facts.selinux = access("/sys/fs/selinux/enforce", F_OK) == 0;
+  return facts;
+}
+
+SystemFacts DescribeSystem(const DaemonConfig& config, const CgroupManager& cgroups) {
+  SystemFacts facts = ReadSystemFacts();
+  v1::Info& info = facts.info;
+  info.set_root_dir(config.root);
+  info.set_state_dir(config.state);
+  info.mutable_version()->set_oci_version_min(std::string(kOldestOciVersion));
+  info.mutable_version()->set_oci_version_max(std::string(kOciVersion));
+  const absl::StatusOr<CgroupLayout> read = ReadCgroupLayout();
+  const CgroupLayout layout = read.ok() ? *read : CgroupLayout();
+  DescribeCgroups(cgroups, layout, info);
+
+  v1::Capabilities& capabilities = facts.capabilities;
+  auto& features = *capabilities.mutable_features();
+  for (const char* here : {"exec", "attach", "logs", "events", "cdi", "seccomp", "spec-journal"}) {
+    features[here] = true;
+  }
+  for (const char* missing : {"images", "nri", "tcp"}) features[missing] = false;
+  features["cgroups"] = cgroups.kind() != CgroupManagerKind::kNone;
+  features["systemd"] = cgroups.kind() == CgroupManagerKind::kSystemd;
+  capabilities.set_oci_features_json(OciFeatures(cgroups, layout).dump());
+  capabilities.set_cdi_version(std::string(kCdiVersion));
+  capabilities.set_max_spec_bytes(kMaxSpecBytes);
+  return facts;
+}
+
+std::string DefaultCgroupsPath(const DaemonConfig& config, CgroupManagerKind kind,
+                               const std::string& container_id) {
+  const CgroupManagerOptions defaults;
+  const auto parent = [&config](const std::string& standard) {
+    return config.cgroup_parent.empty() ? standard : config.cgroup_parent;
+  };
+  switch (kind) {
+    case CgroupManagerKind::kSystemd:
+      return absl::StrCat(parent(defaults.slice), ":ocid:", container_id);
+    case CgroupManagerKind::kCgroupfs: {
+      const std::string folder = parent(defaults.parent);
+      return absl::StrCat(folder.starts_with('/') ? "" : "/", folder, "/", container_id);
+    }
+    default:
+      return "";
+  }
+}
+
+}  // namespace ocid

@@ -1,0 +1,243 @@
+// ocid: the daemon. `ocid --help` says what it does, its signals and its exit codes.
+//
+//   configuration -> directories and parts -> sockets -> recovery -> serve -> drain
+//
+// Signals are taken by the main thread alone, with sigwait: every thread is started with them
+// blocked.
+
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "daemon/base/log.h"
+#include "daemon/base/version.h"
+#include "daemon/cdi/cdi_registry.h"
+#include "daemon/compiler/pipeline_compiler.h"
+#include "daemon/config.h"
+#include "daemon/container/container_manager.h"
+#include "daemon/host.h"
+#include "daemon/server.h"
+#include "runtime/cgroup/cgroup_manager.h"
+#include "runtime/host/supervisor_handle.h"
+
+namespace ocid {
+namespace {
+
+enum ExitCode {
+  kOk = 0,
+  kFailed = 1,
+  kBadConfiguration = 2,
+  kAlreadyRunning = 3,
+  kUnfinished = 4,
+};
+
+sigset_t HandledSignals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, signal);
+  return signals;
+}
+
+void PrepareProcess() {
+  const sigset_t signals = HandledSignals();
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+  // Whatever the caller's was: what must not be read by others says so where it is made.
+  umask(0022);
+  rlimit files = {};
+  if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+  }
+}
+
+std::vector<std::string> SocketPaths(const DaemonConfig& config) {
+  std::vector<std::string> paths;
+  for (const std::string& address : config.listen) paths.push_back(*ParseUnixAddress(address));
+  return paths;
+}
+
+absl::StatusOr<std::unique_ptr<CgroupManager>> OpenCgroups(const DaemonConfig& config) {
+  CgroupManagerOptions options;
+  const absl::StatusOr<CgroupManagerKind> kind = ParseCgroupManagerKind(config.cgroup_manager);
+  if (!kind.ok()) return kind.status();
+  options.kind = *kind;
+  if (!config.cgroup_parent.empty()) {
+    options.parent = config.cgroup_parent;
+    options.slice = config.cgroup_parent;
+  }
+  options.allow_missing_controllers = config.allow_missing_controllers;
+  return CgroupManager::Open(options);
+}
+
+// Everything below the API, and the facts that the API tells about it.
+struct Core {
+  std::unique_ptr<CdiRegistry> devices;
+  std::unique_ptr<ContainerManager> containers;
+  SystemFacts facts;
+};
+
+absl::StatusOr<Core> OpenCore(const DaemonConfig& config, ExitCode& code) {
+  Core core;
+  core.devices = std::make_unique<CdiRegistry>(config.cdi_spec_dirs);
+  absl::StatusOr<std::unique_ptr<CgroupManager>> cgroups = OpenCgroups(config);
+  if (!cgroups.ok()) return cgroups.status();
+  const absl::StatusOr<std::string> supervisor = FindSupervisor(config.supervisor);
+  if (!supervisor.ok()) return supervisor.status();
+  absl::StatusOr<std::unique_ptr<SupervisorHost>> supervisors =
+      SupervisorHost::Open({.supervisor_path = *supervisor});
+  if (!supervisors.ok()) return supervisors.status();
+
+  core.facts = DescribeSystem(config, **cgroups);
+  ContainerManagerOptions options;
+  options.root_dir = config.root;
+  options.state_dir = config.state;
+  options.compiler = MakePipelineCompiler(
+      {.devices = core.devices.get(),
+       .host = ReadHostFacts(),
+       .default_cgroups_path = [config, kind = (*cgroups)->kind()](const std::string& id) {
+         return DefaultCgroupsPath(config, kind, id);
+       }});
+  options.supervisors = *std::move(supervisors);
+  options.cgroups = *std::move(cgroups);
+  options.max_threads = config.max_threads;
+  options.lane_capacity = static_cast<size_t>(config.container_queue);
+  options.launch_timeout = config.launch_timeout;
+  absl::StatusOr<std::unique_ptr<ContainerManager>> containers =
+      ContainerManager::Open(std::move(options));
+  if (!containers.ok()) {
+    if (absl::IsFailedPrecondition(containers.status())) code = kAlreadyRunning;
+    return containers.status();
+  }
+  core.containers = *std::move(containers);
+  return core;
+}
+
+void LogRecovery(const RecoveryReport& report) {
+  Log(LogLevel::kInfo, "recovered",
+      {{"reattached", report.reattached},
+       {"stopped", report.stopped},
+       {"rolled_back", report.rolled_back},
+       {"deleted", report.deleted},
+       {"quarantined", report.quarantined.size()}});
+  for (const std::string& name : report.quarantined) {
+    Log(LogLevel::kError, "record set aside", {{"record", name}});
+  }
+  for (const std::string& warning : report.warnings) {
+    Log(LogLevel::kWarning, "recovery", {{"warning", warning}});
+  }
+}
+
+// SIGHUP: what can change while the daemon runs.
+void ReloadLogLevel(int argc, const char* const* argv) {
+  const absl::StatusOr<Invocation> invocation = ReadInvocation(argc, argv);
+  if (!invocation.ok()) {
+    Log(LogLevel::kError, "configuration not read again", {{"error", invocation.status()}});
+    return;
+  }
+  SetLogLevel(invocation->config.log_level);
+  Log(LogLevel::kInfo, "log level",
+      {{"level", std::string(LogLevelName(invocation->config.log_level))}});
+}
+
+// Returns the signal that ends the daemon.
+int WaitForEnd(int argc, const char* const* argv) {
+  const sigset_t signals = HandledSignals();
+  while (true) {
+    int signal = 0;
+    if (sigwait(&signals, &signal) != 0) continue;
+    if (signal != SIGHUP) return signal;
+    ReloadLogLevel(argc, argv);
+  }
+}
+
+// From here on another signal to end is meant to be obeyed at once. What is under way is finished
+// or undone by recovery.
+void EndAtOnceOnSignal() {
+  std::thread([] {
+    sigset_t signals = HandledSignals();
+    sigdelset(&signals, SIGHUP);
+    int signal = 0;
+    sigwait(&signals, &signal);
+    Log(LogLevel::kWarning, "ended at once", {{"signal", strsignal(signal)}});
+    _exit(kUnfinished);
+  }).detach();
+}
+
+int Serve(const Invocation& invocation, int argc, const char* const* argv) {
+  const DaemonConfig& config = invocation.config;
+  ExitCode code = kFailed;
+  const auto fail = [&code](const absl::Status& status) {
+    Log(LogLevel::kError, "cannot start", {{"error", status}});
+    return code;
+  };
+  Log(LogLevel::kInfo, "starting",
+      {{"version", std::string(kVersion)},
+       {"root", config.root},
+       {"state", config.state},
+       {"config", invocation.config_file}});
+
+  absl::StatusOr<Core> core = OpenCore(config, code);
+  if (!core.ok()) return fail(core.status());
+  absl::StatusOr<std::unique_ptr<Server>> server =
+      Server::Open({.socket_paths = SocketPaths(config), .socket_group = config.listen_group});
+  if (!server.ok()) {
+    if (absl::IsAlreadyExists(server.status())) code = kAlreadyRunning;
+    return fail(server.status());
+  }
+  const absl::StatusOr<RecoveryReport> report = core->containers->Recover();
+  if (!report.ok()) return fail(report.status());
+  LogRecovery(*report);
+  const absl::Status serving = (*server)->Serve(*core->containers, *core->devices, core->facts);
+  if (!serving.ok()) return fail(serving);
+  for (const std::string& address : config.listen) {
+    Log(LogLevel::kInfo, "serving", {{"address", address}});
+  }
+  sd_notify(/*unset_environment=*/0, "READY=1");
+
+  const int signal = WaitForEnd(argc, argv);
+  sd_notify(/*unset_environment=*/0, "STOPPING=1");
+  Log(LogLevel::kInfo, "draining", {{"signal", strsignal(signal)}});
+  EndAtOnceOnSignal();
+  if (!(*server)->Drain(config.drain_timeout)) {
+    Log(LogLevel::kWarning, "drain timeout: ended with operations under way");
+    _exit(kUnfinished);
+  }
+  server->reset();
+  core->containers.reset();
+  Log(LogLevel::kInfo, "ended");
+  return kOk;
+}
+
+int Main(int argc, const char* const* argv) {
+  const absl::StatusOr<Invocation> invocation = ReadInvocation(argc, argv);
+  if (!invocation.ok()) {
+    std::fprintf(stderr, "ocid: %s\n", std::string(invocation.status().message()).c_str());
+    return kBadConfiguration;
+  }
+  if (invocation->action != Invocation::Action::kServe) {
+    std::fputs(invocation->text.c_str(), stdout);
+    return std::fflush(stdout) == 0 ? kOk : kFailed;
+  }
+  SetLogLevel(invocation->config.log_level);
+  SetLogFormat(invocation->config.log_format);
+  PrepareProcess();
+  return Serve(*invocation, argc, argv);
+}
+
+}  // namespace
+}  // namespace ocid
+
+int main(int argc, char** argv) { return ocid::Main(argc, argv); }

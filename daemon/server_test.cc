@@ -1,0 +1,336 @@
+#include "daemon/server.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "daemon/api/status_codec.h"
+#include "daemon/cdi/cdi_registry.h"
+#include "daemon/fake_container_manager.h"
+#include "grpcpp/create_channel.h"
+#include "grpcpp/security/credentials.h"
+#include "proto/ocid/v1/container.grpc.pb.h"
+#include "proto/ocid/v1/device.grpc.pb.h"
+#include "proto/ocid/v1/event.grpc.pb.h"
+#include "proto/ocid/v1/exec.grpc.pb.h"
+#include "proto/ocid/v1/image.grpc.pb.h"
+#include "proto/ocid/v1/log.grpc.pb.h"
+#include "proto/ocid/v1/plugin.grpc.pb.h"
+#include "proto/ocid/v1/system.grpc.pb.h"
+#include "runtime/base/error_details.h"
+
+namespace ocid {
+namespace {
+
+using namespace std::chrono_literals;
+
+class ServerTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string name = "/tmp/ocid-server-XXXXXX";
+    ASSERT_NE(mkdtemp(name.data()), nullptr);
+    directory_ = name;
+    manager_ = std::make_unique<FakeContainerManager>(directory_);
+    devices_ = std::make_unique<CdiRegistry>(std::vector<std::string>{directory_ + "/cdi"});
+    auto server = Server::Open({.socket_paths = {directory_ + "/s"}, .socket_group = ""});
+    ASSERT_TRUE(server.ok()) << server.status();
+    server_ = *std::move(server);
+    ASSERT_TRUE(server_->Serve(*manager_, *devices_, ReadSystemFacts()).ok());
+    channel_ = grpc::CreateChannel("unix:" + directory_ + "/s", grpc::InsecureChannelCredentials());
+  }
+  void TearDown() override {
+    server_.reset();
+    manager_.reset();
+    std::filesystem::remove_all(directory_);
+  }
+
+  template <typename Service>
+  std::unique_ptr<typename Service::Stub> Stub() {
+    return Service::NewStub(channel_);
+  }
+
+  grpc::Status Wait(const std::string& id, v1::WaitContainerResponse& response,
+                    std::chrono::milliseconds timeout = 10s) {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + timeout);
+    v1::WaitContainerRequest request;
+    request.set_container_id(id);
+    return Stub<v1::ContainerService>()->Wait(&context, request, &response);
+  }
+
+  void UntilWaiters(int count) const {
+    while (manager_->waiters() != count) std::this_thread::sleep_for(1ms);
+  }
+
+  std::string directory_;
+  std::unique_ptr<FakeContainerManager> manager_;
+  std::unique_ptr<CdiRegistry> devices_;
+  std::unique_ptr<Server> server_;
+  std::shared_ptr<grpc::Channel> channel_;
+};
+
+TEST_F(ServerTest, KnowsWhoCalls) {
+  grpc::ClientContext context;
+  v1::CreateContainerRequest request;
+  request.set_container_id("web");
+  request.mutable_config()->set_bundle("/b");
+  v1::Container container;
+  const grpc::Status status = Stub<v1::ContainerService>()->Create(&context, request, &container);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(container.owner(), absl::StrCat("uid:", getuid()));
+}
+
+TEST_F(ServerTest, RefusesABadRequestWithEveryViolation) {
+  grpc::ClientContext context;
+  v1::CreateContainerRequest request;
+  request.set_container_id("../x");
+  request.mutable_config()->set_bundle("relative");
+  v1::Container container;
+  const absl::Status status =
+      DecodeStatus(Stub<v1::ContainerService>()->Create(&context, request, &container));
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(GetReason(status), "INVALID_REQUEST");
+  EXPECT_EQ(GetFieldViolations(status).size(), 2u);
+}
+
+TEST_F(ServerTest, ErrorsArriveWithReasonAndMetadata) {
+  grpc::ClientContext context;
+  v1::GetContainerRequest request;
+  request.set_container_id("none");
+  v1::Container container;
+  const absl::Status status =
+      DecodeStatus(Stub<v1::ContainerService>()->Get(&context, request, &container));
+  EXPECT_EQ(GetReason(status), "CONTAINER_NOT_FOUND");
+  EXPECT_EQ(GetErrorMetadata(status).at("container"), "none");
+}
+
+TEST_F(ServerTest, WaitAnswersWhenTheContainerEnds) {
+  manager_->Put("web", v1::CONTAINER_STATE_RUNNING);
+  std::jthread exit([this] {
+    UntilWaiters(1);
+    manager_->Exit("web", 7);
+  });
+  v1::WaitContainerResponse response;
+  ASSERT_TRUE(Wait("web", response).ok());
+  EXPECT_EQ(response.exit_status().code(), 7);
+}
+
+TEST_F(ServerTest, AWaitsDeadlineLeavesNoRegistration) {
+  manager_->Put("web", v1::CONTAINER_STATE_RUNNING);
+  v1::WaitContainerResponse response;
+  EXPECT_EQ(Wait("web", response, 50ms).error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  UntilWaiters(0);
+}
+
+TEST_F(ServerTest, DrainingEndsWaitsWithUnavailable) {
+  manager_->Put("web", v1::CONTAINER_STATE_RUNNING);
+  std::jthread drain([this] {
+    UntilWaiters(1);
+    EXPECT_TRUE(server_->Drain(absl::Seconds(5)));
+  });
+  v1::WaitContainerResponse response;
+  const grpc::Status status = Wait("web", response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(GetReason(DecodeStatus(status)), "SHUTTING_DOWN");
+  drain.join();
+  EXPECT_FALSE(std::filesystem::exists(directory_ + "/s"));
+}
+
+TEST_F(ServerTest, WhatIsNotImplementedSaysSo) {
+  grpc::ClientContext context;
+  v1::ListImagesResponse response;
+  const absl::Status status = DecodeStatus(Stub<v1::ImageService>()->List(&context, {}, &response));
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented);
+  EXPECT_EQ(GetReason(status), "NOT_IMPLEMENTED");
+  EXPECT_EQ(GetErrorMetadata(status).at("feature"), "images");
+  grpc::ClientContext pull_context;
+  auto stub = Stub<v1::ImageService>();
+  auto pull = stub->Pull(&pull_context, {});
+  v1::PullImageResponse progress;
+  EXPECT_FALSE(pull->Read(&progress));
+  EXPECT_EQ(pull->Finish().error_code(), grpc::StatusCode::UNIMPLEMENTED);
+}
+
+class LogServerTest : public ServerTest {
+ protected:
+  void Append(const std::string& text) const {
+    std::ofstream(directory_ + "/log", std::ios::app)
+        << "{\"time\":\"2026-01-01T00:00:00.000000000Z\",\"stream\":\"stdout\",\"log\":\"" << text
+        << "\\n\"}\n";
+  }
+};
+
+TEST_F(LogServerTest, ReadSendsWhatIsThere) {
+  manager_->Put("web", v1::CONTAINER_STATE_RUNNING);
+  for (int i = 0; i < 1000; ++i) Append(absl::StrCat("line ", i));
+  grpc::ClientContext context;
+  v1::ReadLogRequest request;
+  request.set_container_id("web");
+  auto stub = Stub<v1::LogService>();
+  auto reader = stub->Read(&context, request);
+  v1::LogEntry entry;
+  int count = 0;
+  while (reader->Read(&entry)) EXPECT_EQ(entry.data(), absl::StrCat("line ", count++, "\n"));
+  EXPECT_TRUE(reader->Finish().ok());
+  EXPECT_EQ(count, 1000);
+}
+
+TEST_F(LogServerTest, FollowGoesOnUntilTheContainerHasEnded) {
+  manager_->Put("web", v1::CONTAINER_STATE_RUNNING);
+  Append("a");
+  grpc::ClientContext context;
+  v1::ReadLogRequest request;
+  request.set_container_id("web");
+  request.set_follow(true);
+  auto stub = Stub<v1::LogService>();
+  auto reader = stub->Read(&context, request);
+  v1::LogEntry entry;
+  ASSERT_TRUE(reader->Read(&entry));
+  EXPECT_EQ(entry.data(), "a\n");
+  std::jthread write([this] {
+    std::this_thread::sleep_for(20ms);
+    Append("b");
+    std::this_thread::sleep_for(20ms);
+    Append("c");
+    manager_->Exit("web", 0);
+  });
+  ASSERT_TRUE(reader->Read(&entry));
+  EXPECT_EQ(entry.data(), "b\n");
+  ASSERT_TRUE(reader->Read(&entry));
+  EXPECT_EQ(entry.data(), "c\n");
+  EXPECT_FALSE(reader->Read(&entry));
+  EXPECT_TRUE(reader->Finish().ok());
+  UntilWaiters(0);
+}
+
+TEST_F(LogServerTest, AFollowingClientThatGoesLeavesNothing) {
+  manager_->Put("web", v1::CONTAINER_STATE_RUNNING);
+  Append("a");
+  grpc::ClientContext context;
+  v1::ReadLogRequest request;
+  request.set_container_id("web");
+  request.set_follow(true);
+  auto stub = Stub<v1::LogService>();
+  auto reader = stub->Read(&context, request);
+  v1::LogEntry entry;
+  ASSERT_TRUE(reader->Read(&entry));
+  UntilWaiters(1);
+  context.TryCancel();
+  EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::CANCELLED);
+  UntilWaiters(0);
+}
+
+TEST_F(ServerTest, WatchSendsEventsInOrderAndEndsWithTheDaemon) {
+  for (int i = 0; i < 3; ++i) {
+    v1::Event event;
+    event.set_type(v1::Event::STATE_CHANGED);
+    event.set_container_id(i == 1 ? "b" : "a");
+    manager_->events().Append(event);
+  }
+  grpc::ClientContext context;
+  v1::WatchEventsRequest request;
+  request.set_from_sequence(1);
+  request.set_filter("id=a");
+  auto stub = Stub<v1::EventService>();
+  auto reader = stub->Watch(&context, request);
+  v1::Event event;
+  ASSERT_TRUE(reader->Read(&event));
+  EXPECT_EQ(event.sequence(), 1u);
+  ASSERT_TRUE(reader->Read(&event));
+  EXPECT_EQ(event.sequence(), 3u);
+  event.Clear();
+  event.set_container_id("a");
+  manager_->events().Append(event);
+  ASSERT_TRUE(reader->Read(&event));
+  EXPECT_EQ(event.sequence(), 4u);
+  std::jthread drain([this] { EXPECT_TRUE(server_->Drain(absl::Seconds(5))); });
+  EXPECT_FALSE(reader->Read(&event));
+  EXPECT_EQ(GetReason(DecodeStatus(reader->Finish())), "SHUTTING_DOWN");
+}
+
+TEST_F(ServerTest, WatchWithoutFollowEnds) {
+  manager_->events().Append(v1::Event());
+  grpc::ClientContext context;
+  v1::WatchEventsRequest request;
+  request.set_from_sequence(1);
+  request.set_no_follow(true);
+  auto stub = Stub<v1::EventService>();
+  auto reader = stub->Watch(&context, request);
+  v1::Event event;
+  EXPECT_TRUE(reader->Read(&event));
+  EXPECT_FALSE(reader->Read(&event));
+  EXPECT_TRUE(reader->Finish().ok());
+}
+
+TEST_F(ServerTest, ABadFilterIsRefused) {
+  grpc::ClientContext context;
+  v1::WatchEventsRequest request;
+  request.set_filter("colour=red");
+  auto stub = Stub<v1::EventService>();
+  auto reader = stub->Watch(&context, request);
+  v1::Event event;
+  EXPECT_FALSE(reader->Read(&event));
+  EXPECT_EQ(GetReason(DecodeStatus(reader->Finish())), "INVALID_FILTER");
+}
+
+TEST_F(ServerTest, AttachWantsOpenFirst) {
+  grpc::ClientContext context;
+  auto stub = Stub<v1::ExecService>();
+  auto stream = stub->Attach(&context);
+  v1::AttachRequest request;
+  request.set_stdin("x");
+  stream->Write(request);
+  v1::AttachResponse response;
+  EXPECT_FALSE(stream->Read(&response));
+  EXPECT_EQ(GetReason(DecodeStatus(stream->Finish())), "INVALID_REQUEST");
+}
+
+TEST_F(ServerTest, AttachEndsWhenTheSupervisorGoes) {
+  manager_->Put("web", v1::CONTAINER_STATE_RUNNING);
+  grpc::ClientContext context;
+  auto stub = Stub<v1::ExecService>();
+  auto stream = stub->Attach(&context);
+  v1::AttachRequest request;
+  request.mutable_open()->set_container_id("web");
+  ASSERT_TRUE(stream->Write(request));
+  v1::AttachResponse response;
+  ASSERT_TRUE(stream->Read(&response));
+  EXPECT_TRUE(response.has_opened());
+  manager_->TakeAttached();
+  EXPECT_FALSE(stream->Read(&response));
+  EXPECT_EQ(GetReason(DecodeStatus(stream->Finish())), "SUPERVISOR_LOST");
+}
+
+TEST_F(ServerTest, ManyConnectionsAndCallsAtOnce) {
+  manager_->Put("web", v1::CONTAINER_STATE_RUNNING);
+  std::vector<std::jthread> clients;
+  for (int i = 0; i < 8; ++i) {
+    clients.emplace_back([this, i] {
+      grpc::ChannelArguments arguments;
+      arguments.SetInt("client", i);  // a connection of its own
+      const auto channel = grpc::CreateCustomChannel("unix:" + directory_ + "/s",
+                                                     grpc::InsecureChannelCredentials(), arguments);
+      const auto stub = v1::ContainerService::NewStub(channel);
+      for (int j = 0; j < 100; ++j) {
+        grpc::ClientContext context;
+        v1::GetContainerRequest request;
+        request.set_container_id("web");
+        v1::Container container;
+        EXPECT_TRUE(stub->Get(&context, request, &container).ok());
+      }
+    });
+  }
+}
+
+}  // namespace
+}  // namespace ocid
