@@ -171,6 +171,7 @@ class Container : public std::enable_shared_from_this<Container> {
   void CancelRestart();
   // Everything of the generation that is over: supervisor, cgroup.
   absl::Status ReleaseRuntime();
+  void RunPoststop();
 
   // ---- container_stop.cc
   absl::Status SendSignal(int signal);
@@ -230,6 +231,7 @@ class Container : public std::enable_shared_from_this<Container> {
   std::vector<Done<v1::Container>> stops_;
   std::vector<Done<v1::DeleteContainerResponse>> deletes_;
   uint64_t oom_kills_seen_ = 0;
+  bool poststop_due_ = false;          // this generation's setup was done
 
   ExecTable execs_;  // locks itself
 

@@ -7,10 +7,12 @@
 #include "absl/strings/str_cat.h"
 #include "daemon/base/log.h"
 #include "daemon/container/container.h"
+#include "daemon/container/hook_runner.h"
 #include "daemon/container/proto_time.h"
 #include "daemon/container/public_error.h"
 #include "daemon/store/store_layout.h"
 #include "runtime/base/error_details.h"
+#include "runtime/cgroup/unit_settings.h"
 
 namespace ocid {
 namespace {
@@ -131,9 +133,15 @@ void Container::DescribeSpec(const GeneratedSpec& generated) {
 }
 
 absl::Status Container::Launch(const GeneratedSpec& generated, internal::ContainerRecord record) {
+  // The request's own annotations alone: a bundle or an image must not reach systemd.
+  const absl::StatusOr<UnitAnnotations> unit = ParseUnitAnnotations(
+      {view_.config().annotations().begin(), view_.config().annotations().end()});
+  if (!unit.ok()) return unit.status();
   absl::StatusOr<std::unique_ptr<Cgroup>> cgroup = services_.cgroups.Create(
-      id_, generated.spec.CgroupsPath(), ResourcesOf(generated.spec));
+      id_, generated.spec.CgroupsPath(), ResourcesOf(generated.spec), unit->properties);
   if (!cgroup.ok()) return cgroup.status();
+  // runtime-spec, lifecycle: a setup that fails goes on with these, when everything else is undone.
+  absl::Cleanup run_poststop = [&] { RunPoststop(); };
   absl::Cleanup remove_cgroup = [&] {
     const absl::Status removed = (*cgroup)->Remove(services_.kill_timeout);
     if (removed.ok()) return;
@@ -166,6 +174,7 @@ absl::Status Container::Launch(const GeneratedSpec& generated, internal::Contain
   request.cgroup1_procs = (*cgroup)->v1_procs_fds();
   request.open_stdin = view_.config().open_stdin();
   request.log = LogLimitsOf(view_.config());
+  poststop_due_ = MayHavePoststop(spec_text_);
   absl::StatusOr<std::shared_ptr<SupervisorHandle>> handle =
       services_.supervisors.Create(request, MakeCallbacks(), services_.launch_timeout);
   const absl::Status written = record_written.get_future().get();
@@ -181,6 +190,7 @@ absl::Status Container::Launch(const GeneratedSpec& generated, internal::Contain
   (*cgroup)->ReleaseAnchor();
   std::move(kill_supervisor).Cancel();
   std::move(remove_cgroup).Cancel();
+  std::move(run_poststop).Cancel();
   cgroup_ = *std::move(cgroup);
   oom_kills_seen_ = 0;
   init_ = (*handle)->init();

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "daemon/base/log.h"
 #include "daemon/container/container.h"
+#include "daemon/container/hook_runner.h"
 #include "daemon/container/proto_time.h"
 #include "daemon/store/store_layout.h"
 #include "runtime/base/error_details.h"
@@ -153,6 +154,7 @@ void Container::Adopt(const internal::ContainerRecord& record,
                               std::string(spec.status().message())));
     }
     view_.set_generation(generation.number());
+    poststop_due_ = MayHavePoststop(generation.final_spec());
   }
   if (state.generation() > view_.generation()) view_.set_generation(state.generation());
   view_.set_cgroup_path(state.cgroup_path());
@@ -255,6 +257,7 @@ absl::Status Container::RemoveLeftovers() {
     if (!removed.ok()) return removed;
     cgroup_.reset();
   }
+  RunPoststop();
   return services_.store.RemoveDirectories(id_);
 }
 

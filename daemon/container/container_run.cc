@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "daemon/base/log.h"
 #include "daemon/container/container.h"
+#include "daemon/container/hook_runner.h"
 #include "daemon/container/proto_time.h"
 #include "daemon/container/public_error.h"
 #include "daemon/container/restart_policy.h"
@@ -257,7 +258,20 @@ absl::Status Container::ReleaseRuntime() {
     if (!removed.ok()) return removed;
     cgroup_.reset();
   }
+  RunPoststop();
   return absl::OkStatus();
+}
+
+// runtime-spec, lifecycle: after everything of the container is gone, before the delete returns; a
+// failure is a warning.
+void Container::RunPoststop() {
+  if (!std::exchange(poststop_due_, false)) return;
+  const absl::StatusOr<OciSpec> spec = OciSpec::Parse(spec_text_);
+  if (!spec.ok()) return;
+  for (const absl::Status& failure :
+       RunPoststopHooks(*spec, id_, view_.bundle(), services_.launch_timeout)) {
+    Log(LogLevel::kWarning, "poststop", {{"container", id_}, {"error", failure}});
+  }
 }
 
 }  // namespace ocid

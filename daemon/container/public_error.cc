@@ -19,6 +19,7 @@ using Code = absl::StatusCode;
 
 constexpr Mapping kMappings[] = {
     {"RESOURCE_INVALID", "SPEC_INVALID", Code::kInvalidArgument},
+    {"ANNOTATION_INVALID", "SPEC_INVALID", Code::kInvalidArgument},
     {"CGROUP_PATH_INVALID", "SPEC_INVALID", Code::kInvalidArgument},
     {"RESOURCE_REFUSED", "SPEC_UNSUPPORTED", Code::kFailedPrecondition},
     {"CGROUP_TIMEOUT", "UNKILLABLE", Code::kDeadlineExceeded},
