@@ -75,25 +75,18 @@ absl::StatusOr<const CommandSpec*> SelectSubcommand(const CommandSpec& command,
   return nullptr;
 }
 
-// Removes what follows "--", or the second positional argument, from `arguments`.
+// Removes the second positional argument and all behind it from `arguments`, and a "--" before it.
+// A "--" before the first one only ends the options: an id may begin with '-'.
 std::vector<std::string> TakeTail(const CLI::App& app, std::vector<std::string>& arguments) {
-  std::optional<size_t> cut;
-  size_t skip = 0;
-  for (size_t i = 0; i < arguments.size() && !cut.has_value(); ++i) {
-    if (arguments[i] == "--") {
-      cut = i;
-      skip = 1;
-    }
-  }
   const std::optional<size_t> second = FindPositional(app, arguments, 1);
-  if (second.has_value() && (!cut.has_value() || *second < *cut)) {
-    cut = second;
-    skip = 0;
+  if (!second.has_value()) return {};
+  auto begin = arguments.begin() + static_cast<std::ptrdiff_t>(*second);
+  if (*begin == "--") ++begin;  // the options had ended before the id
+  std::vector<std::string> tail(begin, arguments.end());
+  arguments.erase(arguments.begin() + static_cast<std::ptrdiff_t>(*second), arguments.end());
+  if (arguments.back() == "--" && *FindPositional(app, arguments, 0) + 2 == arguments.size()) {
+    arguments.pop_back();
   }
-  if (!cut.has_value()) return {};
-  const auto begin = arguments.begin() + static_cast<std::ptrdiff_t>(*cut);
-  std::vector<std::string> tail(begin + static_cast<std::ptrdiff_t>(skip), arguments.end());
-  arguments.erase(begin, arguments.end());
   return tail;
 }
 

@@ -217,6 +217,12 @@ TEST_F(AppTest, RunOfAMissingProgramExits127AndRemovesTheContainer) {
   EXPECT_EQ(daemon_.deleted(), std::vector<std::string>{"noexec"});
 }
 
+TEST_F(AppTest, DashesBeforeTheIdEndTheOptionsOnly) {
+  EXPECT_EQ(Run({"run", "--", "-web"}).code, 0);
+  EXPECT_EQ(daemon_.last_create().container_id(), "-web");
+  EXPECT_EQ(daemon_.last_create().config().args_size(), 0);
+}
+
 TEST_F(AppTest, RunInTheBackgroundPrintsTheId) {
   EXPECT_EQ(Run({"run", "-d", "web"}).out, "web\n");
 }

@@ -174,6 +174,7 @@ class AttachCall final : public grpc::ServerBidiReactor<v1::AttachRequest, v1::A
   void OnAttached(absl::StatusOr<Attachment> attached) {
     if (!attached.ok()) return End(attached.status());
     if (ended()) return;
+    if (open_.exec_id().empty()) AwaitExit();
     stream_.emplace(std::move(attached->stream));
     const std::weak_ptr<AttachCall> weak = weak_from_this();
     const FdPoller::Id id = api_.poller.Add(stream_->fd(), [weak](bool readable, bool writable) {
@@ -231,16 +232,33 @@ class AttachCall final : public grpc::ServerBidiReactor<v1::AttachRequest, v1::A
     output.set_data(std::move(frame.bytes));
   }
 
+  // From the beginning, because a container with auto_delete is gone once it has stopped.
+  void AwaitExit() {
+    v1::WaitContainerRequest wait;
+    wait.set_container_id(open_.container_id());
+    api_.containers.Wait(
+        wait, exit_wait_,
+        [self = shared_from_this()](absl::StatusOr<v1::WaitContainerResponse> exited) {
+          {
+            const MutexLock lock(self->mutex_);
+            if (!self->exit_wanted_) {
+              self->exited_.emplace(std::move(exited));
+              return;
+            }
+          }
+          self->SendExit(exited.status(), exited.ok() ? exited->exit_status() : v1::ExitStatus());
+        });
+  }
+
   // The frame says that the process has ended; the manager knows how, with all that belongs to it.
   void AskExit() {
     if (open_.exec_id().empty()) {
-      v1::WaitContainerRequest wait;
-      wait.set_container_id(open_.container_id());
-      api_.containers.Wait(
-          wait, exit_wait_,
-          [self = shared_from_this()](const absl::StatusOr<v1::WaitContainerResponse>& ended) {
-            self->SendExit(ended.status(), ended.ok() ? ended->exit_status() : v1::ExitStatus());
-          });
+      {
+        const MutexLock lock(mutex_);
+        exit_wanted_ = true;
+        if (!exited_.has_value()) return;  // AwaitExit goes on
+      }
+      SendExit(exited_->status(), exited_->ok() ? (*exited_)->exit_status() : v1::ExitStatus());
     } else {
       v1::WaitExecRequest wait;
       wait.set_container_id(open_.container_id());
@@ -345,6 +363,9 @@ class AttachCall final : public grpc::ServerBidiReactor<v1::AttachRequest, v1::A
 
   mutable Mutex mutex_;
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;
+  bool exit_wanted_ ABSL_GUARDED_BY(mutex_) = false;
+  // Written once, before exit_wanted_ is read as true without it.
+  std::optional<absl::StatusOr<v1::WaitContainerResponse>> exited_;
   FdPoller::Id poll_id_ ABSL_GUARDED_BY(mutex_) = 0;
   bool readable_wanted_ ABSL_GUARDED_BY(mutex_) = false;
   bool writable_wanted_ ABSL_GUARDED_BY(mutex_) = false;

@@ -12,7 +12,7 @@ import time
 from tests.testing import bundle as bundles
 
 OCID = "daemon/ocid"
-OCICTL = "client/ocictl"
+OCICTL = "client/cli/ocictl"
 SUPERVISOR = "runtime/supervisor/ocid-supervisor"
 
 
@@ -54,7 +54,11 @@ class Daemon:
         self.log = self.folder / "ocid.log"
         self.process = None
         self.rootfs = bundles.make_rootfs(self.folder / "rootfs")
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self._remove_everything()
+            raise
 
     def start(self):
         """Starts the daemon and returns when it serves."""
@@ -161,17 +165,20 @@ class Daemon:
             if ids:
                 self.ctl("delete", "-f", *ids)
         finally:
-            if self.process is not None and self.process.poll() is None:
-                self.process.kill()
-                self.process.wait()
-            for path in sorted(descendants(self.cgroup_parent), key=len, reverse=True):
-                kill = pathlib.Path(path, "cgroup.kill")
-                if kill.exists():
-                    kill.write_text("1")
-                _remove_cgroup(path)
-            for path in pathlib.Path("/sys/fs/cgroup").glob(f"**/{self.cgroup_parent}"):
-                _remove_cgroup(path)
-            shutil.rmtree(self.folder, ignore_errors=True)
+            self._remove_everything()
+
+    def _remove_everything(self):
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        for path in sorted(descendants(self.cgroup_parent), key=len, reverse=True):
+            kill = pathlib.Path(path, "cgroup.kill")
+            if kill.exists():
+                kill.write_text("1")
+            _remove_cgroup(path)
+        for path in pathlib.Path("/sys/fs/cgroup").glob(f"**/{self.cgroup_parent}"):
+            _remove_cgroup(path)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def _children(pid):

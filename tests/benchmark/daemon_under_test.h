@@ -1,0 +1,57 @@
+// An ocid of the benchmark's own, in a folder that goes with it, and the calls that are timed.
+//
+// Failures end the benchmark: a number from a run that did not work is worth nothing.
+// Thread-compatible. Calls block.
+#ifndef OCID_TESTS_BENCHMARK_DAEMON_UNDER_TEST_H_
+#define OCID_TESTS_BENCHMARK_DAEMON_UNDER_TEST_H_
+
+#include <sys/types.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace ocid {
+
+class DaemonUnderTest {
+ public:
+  // Makes the folder, a busybox root file system and a bundle of /bin/true, and starts the daemon
+  // from this program's runfiles.
+  DaemonUnderTest();
+  ~DaemonUnderTest();
+
+  const std::string& rootfs() const { return rootfs_; }
+  const std::string& bundle() const { return bundle_; }
+
+  // create, start, wait and delete of the bundle's /bin/true.
+  void LiveOnce(const std::string& id);
+
+  // A container that sleeps; the pid of its main process.
+  pid_t StartSleeper(const std::string& id);
+  void DeleteForced(const std::string& id);
+
+  // Create (and start), then wait for, an exec of /bin/true.
+  void ExecOnce(const std::string& container_id);
+
+  void GetVersionOnce();
+
+  // Proportional set size, in KiB, of the supervisor of a container.
+  long SupervisorPssKib(const std::string& id);
+
+ private:
+  struct Stubs;
+
+  std::string folder_;
+  std::string rootfs_;
+  std::string bundle_;
+  std::string sleeper_bundle_;
+  pid_t daemon_ = -1;
+  std::unique_ptr<Stubs> stubs_;
+};
+
+// Prints the cause and ends the program with 1.
+[[noreturn]] void Fail(const std::string& cause);
+
+}  // namespace ocid
+
+#endif  // OCID_TESTS_BENCHMARK_DAEMON_UNDER_TEST_H_
