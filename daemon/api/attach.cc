@@ -184,10 +184,17 @@ class AttachCall final : public grpc::ServerBidiReactor<v1::AttachRequest, v1::A
       const MutexLock lock(mutex_);
       poll_id_ = id;
     }
+    // What is replayed is there already: its first frame says where the replay begins.
+    first_ = stream_->Read();
     v1::AttachResponse::Opened& opened = *response_.mutable_opened();
     opened.set_stdout_offset(open_.stdout_offset());
     opened.set_stderr_offset(open_.stderr_offset());
     opened.set_terminal(attached->terminal);
+    if (first_->ok() && (*first_)->kind == AttachFrame::Kind::kStdout) {
+      opened.set_stdout_offset((*first_)->offset);
+    } else if (first_->ok() && (*first_)->kind == AttachFrame::Kind::kStderr) {
+      opened.set_stderr_offset((*first_)->offset);
+    }
     Write();
     NextRead();
   }
@@ -199,7 +206,8 @@ class AttachCall final : public grpc::ServerBidiReactor<v1::AttachRequest, v1::A
 
   void TakeFrame() {
     if (ended()) return;
-    absl::StatusOr<AttachFrame> frame = stream_->Read();
+    absl::StatusOr<AttachFrame> frame = first_.has_value() ? *std::move(first_) : stream_->Read();
+    first_.reset();
     if (!frame.ok()) return End(frame.status());
     response_.Clear();
     switch (frame->kind) {
@@ -360,6 +368,7 @@ class AttachCall final : public grpc::ServerBidiReactor<v1::AttachRequest, v1::A
 
   // Of the chain process -> client.
   v1::AttachResponse response_;
+  std::optional<absl::StatusOr<AttachFrame>> first_;  // read and not yet handled
 
   mutable Mutex mutex_;
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;

@@ -166,6 +166,26 @@ def test_attach_resizes_a_terminal(api, execs, running):
     assert b"33 111" in output
 
 
+def test_attach_tells_where_what_is_kept_begins(api, execs, running):
+    config = api.exec.ExecConfig(args=["sh", "-c", "yes | head -c 1000000; read x"], open_stdin=True)
+    made = execs.Create(
+        api.exec.CreateExecRequest(container_id=running, config=config, start=True))
+    requests = queue.Queue()
+    opening = api.exec.AttachRequest(open=api.exec.AttachRequest.Open(
+        container_id=running, exec_id=made.id))
+    requests.put(opening)
+    stream = execs.Attach(iter(requests.get, None), timeout=60)
+    at = next(stream).opened.stdout_offset
+    while at < 1_000_000:
+        output = next(stream).stdout
+        assert output.offset == at
+        at += len(output.data)
+    assert at == 1_000_000
+    requests.put(api.exec.AttachRequest(stdin=b"\n"))
+    assert next(stream).exit.known
+    requests.put(None)
+
+
 def test_logs_name_their_streams(api, channel, running):
     logs = api.log_grpc.LogServiceStub(channel)
     follow = logs.Read(api.log.ReadLogRequest(container_id=running, follow=True), timeout=30)
