@@ -40,8 +40,9 @@ constexpr int kKeepaliveMs = 60'000;
 constexpr int kKeepaliveTimeoutMs = 20'000;
 constexpr int kMinPingIntervalMs = 10'000;
 
-// How long calls that were told to end may take to do so.
-constexpr absl::Duration kHangUpTime = absl::Seconds(2);
+// How long calls that were told to end may take to do so, and idle clients to hang up: one that does
+// not look at its connection does not see that it should.
+constexpr absl::Duration kHangUpTime = absl::Milliseconds(500);
 
 void SetTransport(grpc::ServerBuilder& builder) {
   grpc::ResourceQuota quota("ocid");
