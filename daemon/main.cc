@@ -28,6 +28,9 @@
 #include "daemon/config.h"
 #include "daemon/container/container_manager.h"
 #include "daemon/host.h"
+#include "daemon/image/image_rootfs.h"
+#include "daemon/image/image_store.h"
+#include "daemon/image/registry_source.h"
 #include "daemon/server.h"
 #include "runtime/cgroup/cgroup_manager.h"
 #include "runtime/host/supervisor_handle.h"
@@ -85,7 +88,9 @@ absl::StatusOr<std::unique_ptr<CgroupManager>> OpenCgroups(const DaemonConfig& c
 // Everything below the API, and the facts that the API tells about it.
 struct Core {
   std::unique_ptr<CdiRegistry> devices;
+  std::unique_ptr<ImageStore> images;
   std::unique_ptr<ContainerManager> containers;
+  RegistryOptions registries;
   SystemFacts facts;
 };
 
@@ -100,16 +105,34 @@ absl::StatusOr<Core> OpenCore(const DaemonConfig& config, ExitCode& code) {
       SupervisorHost::Open({.supervisor_path = *supervisor});
   if (!supervisors.ok()) return supervisors.status();
 
+  absl::StatusOr<std::unique_ptr<ImageStore>> images =
+      ImageStore::Open({.directory = config.root + "/images", .limits = {}});
+  if (!images.ok()) {
+    if (absl::IsFailedPrecondition(images.status())) code = kAlreadyRunning;
+    return images.status();
+  }
+  core.images = *std::move(images);
+  for (const std::string& warning : core.images->warnings()) {
+    Log(LogLevel::kWarning, "images", {{"warning", warning}});
+  }
+  core.registries.auth_files = {"/etc/ocid/auth.json", "/root/.config/containers/auth.json",
+                                "/root/.docker/config.json"};
+
   core.facts = DescribeSystem(config, **cgroups);
   ContainerManagerOptions options;
   options.root_dir = config.root;
   options.state_dir = config.state;
+  absl::StatusOr<std::unique_ptr<ImageRootfs>> rootfs =
+      ImageRootfs::Open(*core.images, config.root + "/images/rootfs");
+  if (!rootfs.ok()) return rootfs.status();
   options.compiler = MakePipelineCompiler(
       {.devices = core.devices.get(),
+       .images = rootfs->get(),
        .host = ReadHostFacts(),
        .default_cgroups_path = [config, kind = (*cgroups)->kind()](const std::string& id) {
          return DefaultCgroupsPath(config, kind, id);
        }});
+  options.rootfs = *std::move(rootfs);
   options.supervisors = *std::move(supervisors);
   options.cgroups = *std::move(cgroups);
   options.max_threads = config.max_threads;
@@ -200,7 +223,8 @@ int Serve(const Invocation& invocation, int argc, const char* const* argv) {
   const absl::StatusOr<RecoveryReport> report = core->containers->Recover();
   if (!report.ok()) return fail(report.status());
   LogRecovery(*report);
-  const absl::Status serving = (*server)->Serve(*core->containers, *core->devices, core->facts);
+  const absl::Status serving = (*server)->Serve(*core->containers, *core->devices, *core->images,
+                                                core->registries, core->facts);
   if (!serving.ok()) return fail(serving);
   for (const std::string& address : config.listen) {
     Log(LogLevel::kInfo, "serving", {{"address", address}});

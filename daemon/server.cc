@@ -10,6 +10,7 @@
 #include "daemon/api/device_service.h"
 #include "daemon/api/event_service.h"
 #include "daemon/api/exec_service.h"
+#include "daemon/api/image_service.h"
 #include "daemon/api/log_service.h"
 #include "daemon/api/unimplemented_services.h"
 #include "daemon/base/fd_poller.h"
@@ -31,6 +32,9 @@ namespace {
 
 // Of files that calls look into. Streams take turns.
 constexpr int kReaderThreads = 4;
+
+// Pulls, loads and unpacks at the same time; more of them wait.
+constexpr int kImageThreads = 8;
 
 constexpr size_t kTransportMemoryBytes = 256 << 20;
 constexpr int kMaxConcurrentStreams = 1024;  // calls of one connection
@@ -125,6 +129,7 @@ class CallbackThreadWaker {
 // In the order of construction; destroyed from the last to the first.
 struct Server::Services {
   Services(const ApiContext& context, DirectoryWatcher& watcher, CdiRegistry& registry,
+           ImageStore& image_store, ThreadPool& image_workers, const RegistryOptions& registries,
            const SystemFacts& system_facts)
       : api(context),
         facts(system_facts),
@@ -133,7 +138,8 @@ struct Server::Services {
         logs(api, watcher),
         events(api),
         devices(api, registry),
-        system(api, facts) {}
+        system(api, facts),
+        images(api, image_store, image_workers, registries) {}
 
   const ApiContext api;
   const SystemFacts facts;
@@ -153,6 +159,7 @@ struct Server::Parts {
   std::unique_ptr<DirectoryWatcher> watcher;
   std::unique_ptr<Timers> timers = MakeTimers();
   ThreadPool readers{"readers", kReaderThreads};
+  ThreadPool image_workers{"images", kImageThreads};
   PeerTable peers;
   DrainSignal drain;
   ContainerManager* containers = nullptr;
@@ -188,6 +195,7 @@ Server::~Server() {
 }
 
 absl::Status Server::Serve(ContainerManager& containers, CdiRegistry& devices,
+                           ImageStore& images, const RegistryOptions& registries,
                            const SystemFacts& facts) {
   Parts& parts = *parts_;
   parts.containers = &containers;
@@ -197,7 +205,8 @@ absl::Status Server::Serve(ContainerManager& containers, CdiRegistry& devices,
                                                          .timers = *parts.timers,
                                                          .poller = *parts.poller,
                                                          .readers = parts.readers},
-                                              *parts.watcher, devices, facts);
+                                              *parts.watcher, devices, images,
+                                              parts.image_workers, registries, facts);
 
   // Both are of the process: once is enough, and again does no harm.
   grpc::EnableDefaultHealthCheckService(true);
@@ -223,7 +232,6 @@ absl::Status Server::Serve(ContainerManager& containers, CdiRegistry& devices,
   health.SetServingStatus(true);
   for (const auto& [name, service] : all) health.SetServingStatus(name, true);
   // What this version refuses as a whole does not serve.
-  health.SetServingStatus(v1::ImageService::service_full_name(), false);
   health.SetServingStatus(v1::PluginService::service_full_name(), false);
 
   parts.listener->Start(parts.peers, [&server = *parts.grpc](UniqueFd connection) {

@@ -3,7 +3,7 @@
 //   auto server = Server::Open({.socket_paths = ...});   // the sockets are ours; nobody is
 //   answered yet
 //   ... recovery ...
-//   (*server)->Serve(manager, devices, facts);           // health turns SERVING
+//   (*server)->Serve(manager, devices, images, registries, facts);         // health turns SERVING
 //   (*server)->Drain(absl::Seconds(30));                 // finish, and answer nobody any more
 //
 // Clients that connect between Open and Serve wait. Beside the services of ocid.v1 there are
@@ -25,6 +25,8 @@ namespace ocid {
 
 class CdiRegistry;
 class ContainerManager;
+class ImageStore;
+struct RegistryOptions;
 
 struct ServerOptions {
   std::vector<std::string> socket_paths;
@@ -41,8 +43,9 @@ class Server {
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
-  // The manager and the registry must outlive the server. Call once.
-  absl::Status Serve(ContainerManager& containers, CdiRegistry& devices, const SystemFacts& facts);
+  // What is served must outlive the server. Call once.
+  absl::Status Serve(ContainerManager& containers, CdiRegistry& devices, ImageStore& images,
+                     const RegistryOptions& registries, const SystemFacts& facts);
 
   // Accepts nobody any more, ends waits and streams with UNAVAILABLE and lets what changes
   // something finish. False where some of it had not after `timeout`.

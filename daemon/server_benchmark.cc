@@ -16,6 +16,8 @@
 
 #include "daemon/cdi/cdi_registry.h"
 #include "daemon/fake_container_manager.h"
+#include "daemon/image/image_store.h"
+#include "daemon/image/registry_source.h"
 #include "daemon/server.h"
 #include "grpcpp/create_channel.h"
 #include "grpcpp/security/credentials.h"
@@ -30,7 +32,9 @@ int Run(int calls) {
   FakeContainerManager manager(directory);
   CdiRegistry devices(std::vector<std::string>{});
   auto server = Server::Open({.socket_paths = {directory + "/s"}, .socket_group = ""});
-  if (!server.ok() || !(*server)->Serve(manager, devices, ReadSystemFacts()).ok()) return 1;
+  auto images = ImageStore::Open({.directory = directory + "/images", .limits = {}});
+  if (!server.ok() || !images.ok()) return 1;
+  if (!(*server)->Serve(manager, devices, **images, {}, ReadSystemFacts()).ok()) return 1;
 
   // The client is a process of its own, as clients are.
   const pid_t child = fork();

@@ -1,3 +1,5 @@
+#include "daemon/image/image_store.h"
+#include "daemon/image/registry_source.h"
 #include "daemon/server.h"
 
 #include <gtest/gtest.h>
@@ -45,7 +47,10 @@ class ServerTest : public testing::Test {
     auto server = Server::Open({.socket_paths = {directory_ + "/s"}, .socket_group = ""});
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
-    ASSERT_TRUE(server_->Serve(*manager_, *devices_, ReadSystemFacts()).ok());
+    auto images = ImageStore::Open({.directory = directory_ + "/images", .limits = {}});
+    ASSERT_TRUE(images.ok()) << images.status();
+    images_ = *std::move(images);
+    ASSERT_TRUE(server_->Serve(*manager_, *devices_, *images_, {}, ReadSystemFacts()).ok());
     channel_ = grpc::CreateChannel("unix:" + directory_ + "/s", grpc::InsecureChannelCredentials());
   }
   void TearDown() override {
@@ -73,6 +78,7 @@ class ServerTest : public testing::Test {
   }
 
   std::string directory_;
+  std::unique_ptr<ImageStore> images_;
   std::unique_ptr<FakeContainerManager> manager_;
   std::unique_ptr<CdiRegistry> devices_;
   std::unique_ptr<Server> server_;
@@ -148,17 +154,28 @@ TEST_F(ServerTest, DrainingEndsWaitsWithUnavailable) {
 
 TEST_F(ServerTest, WhatIsNotImplementedSaysSo) {
   grpc::ClientContext context;
-  v1::ListImagesResponse response;
-  const absl::Status status = DecodeStatus(Stub<v1::ImageService>()->List(&context, {}, &response));
+  v1::ListPluginsResponse response;
+  const absl::Status status =
+      DecodeStatus(Stub<v1::PluginService>()->List(&context, {}, &response));
   EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented);
   EXPECT_EQ(GetReason(status), "NOT_IMPLEMENTED");
-  EXPECT_EQ(GetErrorMetadata(status).at("feature"), "images");
-  grpc::ClientContext pull_context;
+  EXPECT_EQ(GetErrorMetadata(status).at("feature"), "nri");
+}
+
+TEST_F(ServerTest, ImageServiceTellsWhatIsWrong) {
   auto stub = Stub<v1::ImageService>();
-  auto pull = stub->Pull(&pull_context, {});
+  grpc::ClientContext get_context;
+  v1::GetImageRequest get;
+  get.set_name("missing");
+  v1::Image image;
+  EXPECT_EQ(GetReason(DecodeStatus(stub->Get(&get_context, get, &image))), "IMAGE_NOT_FOUND");
+  grpc::ClientContext pull_context;
+  v1::PullImageRequest pull;
+  pull.set_reference("busybox");
+  auto reader = stub->Pull(&pull_context, pull);
   v1::PullImageResponse progress;
-  EXPECT_FALSE(pull->Read(&progress));
-  EXPECT_EQ(pull->Finish().error_code(), grpc::StatusCode::UNIMPLEMENTED);
+  EXPECT_FALSE(reader->Read(&progress));
+  EXPECT_EQ(GetReason(DecodeStatus(reader->Finish())), "IMAGE_INVALID");
 }
 
 class LogServerTest : public ServerTest {

@@ -9,6 +9,7 @@
 #include "daemon/compiler/exec_process.h"
 #include "daemon/compiler/spec_history.h"
 #include "daemon/container/oci_resources.h"
+#include "daemon/image/image_rootfs.h"
 #include "daemon/spec/spec_pipeline.h"
 #include "daemon/spec/transformers/transformers.h"
 #include "nlohmann/json.hpp"
@@ -84,6 +85,13 @@ absl::Status Unsupported(const absl::Status& status) {
   return result;
 }
 
+// What hooks are told is the bundle: for a container of an image, the folder that its root is in.
+std::string BundleOf(const v1::ContainerConfig& config, const OciSpec& spec) {
+  if (!config.has_image()) return config.bundle();
+  const std::string root = spec.RootPath();
+  return root.substr(0, root.rfind('/'));
+}
+
 class PipelineCompiler final : public SpecCompiler {
  public:
   explicit PipelineCompiler(PipelineCompilerOptions options)
@@ -92,18 +100,13 @@ class PipelineCompiler final : public SpecCompiler {
   absl::StatusOr<GeneratedSpec> Generate(const std::string& container_id,
                                          const v1::ContainerConfig& config,
                                          absl::Time create_time) const override {
-    if (config.has_image()) {
-      return MakeError(absl::StatusCode::kUnimplemented, "NOT_IMPLEMENTED",
-                       "this version has no image store: create from a bundle",
-                       {{"feature", "images"}});
-    }
-    absl::StatusOr<BundleConfig> bundle = ReadBundleConfig(config.bundle());
-    if (!bundle.ok()) return bundle.status();
     SpecRequest request;
+    const absl::Status source =
+        config.has_image() ? SetImage(container_id, config.image(), request)
+                           : SetBundle(config.bundle(), request);
+    if (!source.ok()) return source;
     request.container_id = container_id;
-    request.bundle_path = config.bundle();
     request.created = absl::FormatTime(absl::RFC3339_full, create_time, absl::UTCTimeZone());
-    request.bundle = *std::move(bundle);
     request.overrides = OverridesOf(config);
     request.cdi_devices = {config.cdi_devices().begin(), config.cdi_devices().end()};
     request.default_cgroups_path = options_.default_cgroups_path(container_id);
@@ -119,7 +122,8 @@ class PipelineCompiler final : public SpecCompiler {
   absl::StatusOr<CompiledPlan> CompilePlan(
       const std::string& container_id, const v1::ContainerConfig& config, const OciSpec& spec,
       const std::vector<CgroupPath>& cgroup_paths) const override {
-    CreatePlanRequest request{.spec = spec.json(), .id = container_id, .bundle = config.bundle()};
+    CreatePlanRequest request{
+        .spec = spec.json(), .id = container_id, .bundle = BundleOf(config, spec)};
     request.host = options_.host;
     request.cgroup_mounts = CgroupMountsOf(cgroup_paths);
     request.seccomp_cache = &seccomp_cache_;
@@ -136,7 +140,7 @@ class PipelineCompiler final : public SpecCompiler {
     const absl::StatusOr<LaunchPlan> plan = CompileExec({.spec = spec.json(),
                                                          .process = process,
                                                          .id = container_id,
-                                                         .bundle = config.bundle(),
+                                                         .bundle = BundleOf(config, spec),
                                                          .host = options_.host,
                                                          .seccomp_cache = &seccomp_cache_});
     if (!plan.ok()) return Unsupported(plan.status());
@@ -155,6 +159,27 @@ class PipelineCompiler final : public SpecCompiler {
   }
 
  private:
+  static absl::Status SetBundle(const std::string& path, SpecRequest& request) {
+    absl::StatusOr<BundleConfig> bundle = ReadBundleConfig(path);
+    if (!bundle.ok()) return bundle.status();
+    request.bundle_path = path;
+    request.bundle = *std::move(bundle);
+    return absl::OkStatus();
+  }
+
+  absl::Status SetImage(const std::string& container_id, const std::string& name,
+                        SpecRequest& request) const {
+    if (options_.images == nullptr) {
+      return MakeError(absl::StatusCode::kUnimplemented, "NOT_IMPLEMENTED",
+                       "there is no image store: create from a bundle", {{"feature", "images"}});
+    }
+    absl::StatusOr<ImageRunConfig> image = options_.images->RunConfig(container_id, name);
+    if (!image.ok()) return image.status();
+    request.image_rootfs = options_.images->PathFor(container_id, image->record.manifest);
+    request.image = std::make_shared<const ImageRunConfig>(*std::move(image));
+    return absl::OkStatus();
+  }
+
   const PipelineCompilerOptions options_;
   const SpecPipeline pipeline_;
   mutable SeccompCache seccomp_cache_;

@@ -14,9 +14,11 @@
 namespace ocid {
 
 class CdiRegistry;
+class ImageRootfs;
 
 struct PipelineCompilerOptions {
   CdiRegistry* devices = nullptr;  // must outlive the compiler; null: no devices
+  const ImageRootfs* images = nullptr;  // must outlive the compiler; null: no images
   HostFacts host;
   // linux.cgroupsPath of a container whose bundle and request name none.
   std::function<std::string(const std::string& container_id)> default_cgroups_path;

@@ -30,6 +30,7 @@
 #include "daemon/base/timers.h"
 #include "daemon/container/container_manager.h"
 #include "daemon/container/exec_table.h"
+#include "daemon/base/rootfs_provider.h"
 #include "daemon/container/lane.h"
 #include "daemon/container/lifecycle.h"
 #include "daemon/container/recovery_decision.h"
@@ -50,6 +51,7 @@ struct ContainerServices {
   RecordStore& store;
   EventLog& events;
   const SpecCompiler& compiler;
+  RootfsProvider* rootfs;  // may be null
   SupervisorHost& supervisors;
   CgroupManager& cgroups;
   Timers& timers;
@@ -185,6 +187,7 @@ class Container : public std::enable_shared_from_this<Container> {
   // ---- container_delete.cc
   void FinishDelete();
   absl::Status RemoveEverything();
+  absl::Status RemoveFiles();
   void AnswerDeletes(const absl::Status& status);
 
   // ---- container_exec.cc

@@ -97,7 +97,7 @@ absl::StatusOr<v1::Container> Container::DoCreate(const v1::CreateContainerReque
 
   const absl::StatusOr<ContainerDirectories> made = services_.store.MakeDirectories(id_);
   absl::Cleanup remove_directories = [&] {
-    const absl::Status removed = services_.store.RemoveDirectories(id_);
+    const absl::Status removed = RemoveFiles();
     if (removed.ok()) return;
     Log(LogLevel::kWarning, "create: files left behind", {{"container", id_}, {"error", removed}});
   };
@@ -137,6 +137,10 @@ absl::Status Container::Launch(const GeneratedSpec& generated, internal::Contain
   const absl::StatusOr<UnitAnnotations> unit = ParseUnitAnnotations(
       {view_.config().annotations().begin(), view_.config().annotations().end()});
   if (!unit.ok()) return unit.status();
+  if (view_.config().has_image() && services_.rootfs != nullptr) {
+    const absl::Status prepared = services_.rootfs->Prepare(id_, generated.spec.RootPath());
+    if (!prepared.ok()) return prepared;
+  }
   absl::StatusOr<std::unique_ptr<Cgroup>> cgroup = services_.cgroups.Create(
       id_, generated.spec.CgroupsPath(), ResourcesOf(generated.spec), unit->properties);
   if (!cgroup.ok()) return cgroup.status();

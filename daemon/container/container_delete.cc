@@ -65,6 +65,15 @@ void Container::FinishDelete() {
 absl::Status Container::RemoveEverything() {
   const absl::Status released = ReleaseRuntime();
   if (!released.ok()) return released;
+  return RemoveFiles();
+}
+
+absl::Status Container::RemoveFiles() {
+  // While its directories are there, an interrupted removal is found and finished.
+  if (services_.rootfs != nullptr) {
+    const absl::Status released = services_.rootfs->Release(id_);
+    if (!released.ok()) return released;
+  }
   return services_.store.RemoveDirectories(id_);
 }
 

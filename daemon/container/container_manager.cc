@@ -39,7 +39,6 @@ absl::Status NotImplemented(const std::string& feature) {
 
 // What of a create request no part of the daemon does yet, rather than made-up success.
 absl::Status CheckImplemented(const v1::ContainerConfig& config) {
-  if (config.source_case() == v1::ContainerConfig::kImage) return NotImplemented("images");
   if (config.has_health_check()) return NotImplemented("health_check");
   return absl::OkStatus();
 }
@@ -71,6 +70,7 @@ class ContainerManagerImpl final : public ContainerManager {
         services_{.store = *parts_.store,
                   .events = *parts_.events,
                   .compiler = *parts_.options.compiler,
+                  .rootfs = parts_.options.rootfs.get(),
                   .supervisors = *parts_.options.supervisors,
                   .cgroups = *parts_.options.cgroups,
                   .timers = *parts_.timers,

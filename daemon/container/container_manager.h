@@ -35,6 +35,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "daemon/base/cancellation.h"
+#include "daemon/base/rootfs_provider.h"
 #include "proto/ocid/v1/container.pb.h"
 #include "proto/ocid/v1/exec.pb.h"
 #include "runtime/base/unique_fd.h"
@@ -90,6 +91,7 @@ struct ContainerManagerOptions {
   std::string state_dir;  // of this boot, tmpfs; likewise
 
   std::unique_ptr<SpecCompiler> compiler;     // daemon/container/spec_compiler.h
+  std::unique_ptr<RootfsProvider> rootfs;                // of images; null: there are none
   std::unique_ptr<SupervisorHost> supervisors;
   std::unique_ptr<CgroupManager> cgroups;
 

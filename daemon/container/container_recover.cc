@@ -258,7 +258,7 @@ absl::Status Container::RemoveLeftovers() {
     cgroup_.reset();
   }
   RunPoststop();
-  return services_.store.RemoveDirectories(id_);
+  return RemoveFiles();
 }
 
 }  // namespace ocid

@@ -29,13 +29,24 @@ absl::StatusOr<int> SignalOf(const std::string& text, const std::string& fallbac
   return error;
 }
 
+// What Stop sends by default: the caller's word at Create, else the image's, where there is such a
+// signal. The annotation is image-spec's (conversion.md).
+std::string StopSignalOf(const v1::Container& container) {
+  if (!container.config().stop_signal().empty()) return container.config().stop_signal();
+  const auto annotation =
+      container.annotations().find("org.opencontainers.image.stopSignal");
+  const bool known = annotation != container.annotations().end() &&
+                     ParseSignal(annotation->second).has_value();
+  return known ? annotation->second : "";
+}
+
 }  // namespace
 
 void Container::Stop(const v1::StopContainerRequest& request, Done<v1::Container> callback) {
   OnLane(std::move(callback), [request](Container& self, Lane::Turn, Done<v1::Container> done) {
     absl::Status status = self.Check(LifecycleEvent::kStop);
     const absl::StatusOr<int> signal =
-        SignalOf(request.signal(), self.view_.config().stop_signal());
+        SignalOf(request.signal(), StopSignalOf(self.view_));
     if (status.ok()) status = signal.status();
     if (!status.ok()) return done(status);
     if (request.validate_only()) return done(self.BasicView());

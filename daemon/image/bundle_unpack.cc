@@ -111,7 +111,7 @@ absl::StatusOr<Digest> UnpackBundle(ImageStore& store, const UnpackBundleRequest
   if (mkdirat(parent.get(), partial.c_str(), 0700) != 0) {
     return StoreFailed("mkdir " + partial, errno);
   }
-  absl::Cleanup remove_partial = [&] { RemoveTree(parent, partial).IgnoreError(); };
+  absl::Cleanup remove_partial = [&] { RemoveTreeAt(parent, partial).IgnoreError(); };
   const UniqueFd bundle(openat(parent.get(), partial.c_str(),
                                O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!bundle.valid()) return StoreFailed("open " + partial, errno);

@@ -6,6 +6,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -74,8 +75,8 @@ TEST_F(BundleUnpackTest, ABundleHoldsTheWholeImageAndVerifies) {
 TEST_F(BundleUnpackTest, TheDigestIsTheContentsAndNotTheTravels) {
   const Digest first = Unpack("b1").value();
   EXPECT_EQ(Unpack("b2").value(), first);
-  fs::copy(base_ + "/b1", base_ + "/b3", fs::copy_options::recursive | fs::copy_options::copy_symlinks);
-  EXPECT_NE(BundleDigest(base_ + "/b3").value(), first) << "links became files, modes were lost";
+  ASSERT_EQ(system(("cp -a " + base_ + "/b1 " + base_ + "/b3").c_str()), 0);
+  EXPECT_EQ(BundleDigest(base_ + "/b3").value(), first);
 }
 
 TEST_F(BundleUnpackTest, EveryKindOfChangeIsFound) {

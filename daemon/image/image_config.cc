@@ -259,8 +259,9 @@ absl::StatusOr<Schema1Image> ReadSchema1(const Schema1Manifest& manifest) {
     reader.Read("throwaway", throwaway);
     std::string docker_version;
     reader.Read("docker_version", docker_version);
-    if (i == 0 && docker_version.empty()) {
-      reader.Fail("docker_version", "missing: this describes no image");
+    // Docker always named its version; skopeo, which makes these of newer images, does not.
+    if (i == 0 && docker_version.empty() && !reader.Has("config")) {
+      reader.Fail("docker_version", "missing, and config too: this describes no image");
     }
     if (!reader.status().ok()) return reader.status();
     history.created_by = CommandText(*entry);

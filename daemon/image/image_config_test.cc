@@ -149,10 +149,12 @@ TEST(ReadSchema1, YieldsBothFormsOnceItsDiffIdsAreKnown) {
     })"));
 }
 
-TEST(ReadSchema1, AnEntryWithoutAVersionDescribesNoImage) {
+TEST(ReadSchema1, AnEntryWithoutVersionAndConfigDescribesNoImage) {
   Schema1Manifest manifest = MakeSchema1();
   manifest.history[0] = R"({"id":"3"})";
   EXPECT_EQ(GetReason(ReadSchema1(manifest).status()), "IMAGE_INVALID");
+  manifest.history[0] = R"({"id":"3","config":{}})";
+  EXPECT_TRUE(ReadSchema1(manifest).ok());
 }
 
 TEST(ChainIds, NameAStackOfLayers) {

@@ -83,7 +83,7 @@ class ArchiveFiles : public ImageFiles {
  public:
   ArchiveFiles(UniqueFd parent, std::string staging_name)
       : parent_(std::move(parent)), staging_name_(std::move(staging_name)) {}
-  ~ArchiveFiles() override { RemoveTree(parent_, staging_name_).IgnoreError(); }
+  ~ArchiveFiles() override { RemoveTreeAt(parent_, staging_name_).IgnoreError(); }
 
   absl::Status Spread(BorrowedFd source, const Limits& limits);
 

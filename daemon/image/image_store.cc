@@ -1,6 +1,7 @@
 #include "daemon/image/image_store.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -81,7 +82,13 @@ absl::StatusOr<std::unique_ptr<ImageStore>> ImageStore::Open(Options options) {
   absl::StatusOr<UniqueFd> directory_fd = OpenOrMakeDirectory(directory);
   if (!directory_fd.ok()) return directory_fd.status();
   store->directory_ = *std::move(directory_fd);
-  absl::Status emptied = RemoveTree(store->directory_, "staging");
+  store->lock_.reset(openat(store->directory_.get(), "lock",
+                            O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
+  if (!store->lock_.valid()) return StoreFailed("open " + directory + "/lock", errno);
+  if (flock(store->lock_.get(), LOCK_EX | LOCK_NB) != 0) {
+    return absl::FailedPreconditionError(directory + ": another process has it open");
+  }
+  absl::Status emptied = RemoveTreeAt(store->directory_, "staging");
   if (!emptied.ok()) return emptied;
   absl::StatusOr<std::unique_ptr<ContentStore>> content = ContentStore::Open(directory);
   if (!content.ok()) return content.status();

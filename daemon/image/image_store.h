@@ -1,5 +1,6 @@
 // ImageStore: the images of this daemon: what they are called, their content, their unpacked layers.
 //
+//   DIR/lock           held by the daemon that works here
 //   DIR/index.json     names and records (image_record.h), replaced durably
 //   DIR/blobs, ingest  content_store.h
 //   DIR/layers         layer_store.h
@@ -106,6 +107,7 @@ class ImageStore {
     std::function<absl::Time()> clock = absl::Now;
   };
 
+  // FAILED_PRECONDITION where another process has it open.
   static absl::StatusOr<std::unique_ptr<ImageStore>> Open(Options options);
 
   // Takes an image from a source: resolves an index to the platform, fetches what is missing, verifies,
@@ -174,6 +176,7 @@ class ImageStore {
 
   const Options options_;
   UniqueFd directory_;
+  UniqueFd lock_;
   std::unique_ptr<ContentStore> content_;
   std::unique_ptr<LayerStore> layers_;
   std::vector<std::string> warnings_;

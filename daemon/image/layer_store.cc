@@ -44,6 +44,19 @@ absl::Status FillRoot(BorrowedFd root, BorrowedFd staging, UniqueFd blob,
   return copied;
 }
 
+// overlayfs shows the topmost directory's attributes: where a layer does not mention the root, they
+// are those of the layer below.
+absl::Status CopyRootAttributes(const std::string& from, BorrowedFd to) {
+  struct stat info;
+  if (stat(from.c_str(), &info) != 0) return StoreFailed("stat " + from, errno);
+  const timespec times[2] = {info.st_mtim, info.st_mtim};
+  if (fchown(to.get(), info.st_uid, info.st_gid) != 0 ||
+      fchmod(to.get(), info.st_mode & 07777) != 0 || futimens(to.get(), times) != 0) {
+    return StoreFailed("set attributes of a layer's root", errno);
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<UniqueFd> OpenPath(const std::string& path) {
   UniqueFd fd(open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!fd.valid()) return StoreFailed("open " + path, errno);
@@ -93,7 +106,7 @@ absl::StatusOr<std::unique_ptr<LayerStore>> LayerStore::Open(const std::string& 
   if (!directory_fd.ok()) return directory_fd.status();
   store->directory_fd_ = *std::move(directory_fd);
   // What a daemon that was killed had in the making, or was removing.
-  absl::Status emptied = RemoveTree(store->directory_fd_, ".staging");
+  absl::Status emptied = RemoveTreeAt(store->directory_fd_, ".staging");
   if (!emptied.ok()) return emptied;
   absl::StatusOr<UniqueFd> staging_fd = OpenOrMakeDirectoryAt(store->directory_fd_, ".staging");
   if (!staging_fd.ok()) return staging_fd.status();
@@ -137,7 +150,7 @@ absl::Status LayerStore::UnpackStaged(const std::vector<Digest>& chain, const Op
     name = std::to_string(counter_++);
   }
   const std::string staging = directory_ + "/.staging/" + name;
-  absl::Cleanup remove_staging = [&] { RemoveTree(staging_fd_, name).IgnoreError(); };
+  absl::Cleanup remove_staging = [&] { RemoveTreeAt(staging_fd_, name).IgnoreError(); };
   absl::Status filled = Fill(staging, chain, open_blob, options);
   if (!filled.ok()) return filled;
   if (renameat(staging_fd_.get(), name.c_str(), directory_fd_.get(),
@@ -163,6 +176,8 @@ absl::Status LayerStore::Fill(const std::string& staging, const std::vector<Dige
   if (chain.size() == 1) {
     status = FillRoot(*root, *staging_fd, *std::move(blob), options);
   } else {
+    absl::Status copied = CopyRootAttributes(Path(chain[chain.size() - 2]), *root);
+    if (!copied.ok()) return copied;
     for (const char* name : {"work", "merged"}) {
       absl::StatusOr<UniqueFd> made = OpenOrMakeDirectoryAt(*staging_fd, name);
       if (!made.ok()) return made.status();
@@ -174,7 +189,7 @@ absl::Status LayerStore::Fill(const std::string& staging, const std::vector<Dige
     });
     thread.join();
     for (const char* name : {"merged", "work"}) {
-      absl::Status removed = RemoveTree(*staging_fd, name);
+      absl::Status removed = RemoveTreeAt(*staging_fd, name);
       if (status.ok()) status = removed;
     }
   }
@@ -243,7 +258,7 @@ absl::StatusOr<uint64_t> LayerStore::Remove(const Digest& chain_id) {
     if (errno == ENOENT) return 0;
     return StoreFailed("rename a layer", errno);
   }
-  absl::Status removed = RemoveTree(staging_fd_, name);
+  absl::Status removed = RemoveTreeAt(staging_fd_, name);
   if (!removed.ok()) return removed;
   return bytes;
 }

@@ -70,6 +70,15 @@ TEST_F(LayerStoreTest, UpperLayersHoldWhatTheyChange) {
   EXPECT_EQ(info.st_rdev, makedev(0, 0));
 }
 
+TEST_F(LayerStoreTest, TheRootKeepsItsModeThroughLayersThatDoNotMentionIt) {
+  const std::vector<Digest> chain =
+      Unpack({MakeTar({Directory("./", 0711)}), MakeTar({File("a", "")})});
+  struct stat info;
+  ASSERT_EQ(stat(store_->Path(chain[1]).c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 07777, 0711U);
+  EXPECT_EQ(info.st_mtim.tv_sec, 1'000'000'000);
+}
+
 TEST_F(LayerStoreTest, HardLinksToLowerLayersAndLinksThroughThemResolve) {
   const std::vector<Digest> chain =
       Unpack({MakeTar({Directory("real"), Symlink("link", "/real"), File("a", "content")}),

@@ -193,7 +193,7 @@ void RootfsWriter::NoteTouched(const std::string& directory, BorrowedFd fd) {
 }
 
 absl::Status RootfsWriter::RemoveAny(BorrowedFd parent, const std::string& path) {
-  absl::Status removed = RemoveTree(parent, NameOf(path));
+  absl::Status removed = RemoveTreeAt(parent, NameOf(path));
   if (!removed.ok()) return removed;
   parent_stale_ = true;
   created_.erase(path);

@@ -204,7 +204,7 @@ absl::StatusOr<std::vector<std::string>> ListDirectory(BorrowedFd directory) {
   return names;
 }
 
-absl::Status RemoveTree(BorrowedFd directory, const std::string& name) {
+absl::Status RemoveTreeAt(BorrowedFd directory, const std::string& name) {
   if (unlinkat(directory.get(), name.c_str(), 0) == 0 || errno == ENOENT) return absl::OkStatus();
   if (errno != EISDIR && errno != EPERM) return StoreFailed("unlink " + name, errno);
   UniqueFd tree(openat(directory.get(), name.c_str(),

@@ -43,7 +43,7 @@ absl::StatusOr<std::vector<std::string>> ListDirectory(BorrowedFd directory);
 
 // Removes a file or a whole tree; what is not there is no error. Follows no symbolic link and
 // crosses no mount.
-absl::Status RemoveTree(BorrowedFd directory, const std::string& name);
+absl::Status RemoveTreeAt(BorrowedFd directory, const std::string& name);
 
 // Bytes on disk of a tree: blocks, hard links once, and 256 levels deep at most.
 absl::StatusOr<uint64_t> DiskUsage(BorrowedFd directory);

@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "runtime/oci/oci_spec.h"
@@ -77,6 +78,8 @@ struct SpecRequest {
   // system is or will be: an absolute path, or "rootfs" in a bundle that travels.
   std::shared_ptr<const ImageRunConfig> image;
   std::string image_rootfs;
+  // uid and gid of the one user that a rootless bundle of the image is for.
+  std::optional<std::pair<uint32_t, uint32_t>> image_owner;
   SpecOverrides overrides;
   // Qualified CDI device names, in the order of the request. Those that annotations with the prefix
   // cdi.k8s.io/ ask for come on top.

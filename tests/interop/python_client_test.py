@@ -223,9 +223,9 @@ def test_a_deadline_ends_the_waiting_and_not_the_container(api, containers, runn
 
 
 def test_what_is_not_implemented_says_so(api, channel):
-    images = api.image_grpc.ImageServiceStub(channel)
+    plugins = api.plugin_grpc.PluginServiceStub(channel)
     with pytest.raises(grpc.RpcError) as caught:
-        images.List(api.image.ListImagesRequest())
+        plugins.List(api.plugin.ListPluginsRequest())
     assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
     assert reason(caught.value) == "NOT_IMPLEMENTED"
 

@@ -9,6 +9,7 @@
 //   image:labels           labels, which win over those; control labels are left out, see below
 //   image:volumes          a tmpfs for each
 //   image:not-converted    what only Docker knows
+//   defaults:rootless      where the bundle is for one user without privileges: what that one may do
 //
 // A label becomes an annotation, and annotations control executors: systemd properties of the unit,
 // hooks' output, the cgroup's delegation. Whoever made the image is not the one who may say that, so
@@ -214,6 +215,35 @@ absl::Status AddVolumes(const ImageConfig& config, SpecEdit& edit) {
   return absl::OkStatus();
 }
 
+// A user without privileges has one id to give, no network to make, and mounts sysfs only as the host
+// has it.
+absl::Status MakeRootless(std::pair<uint32_t, uint32_t> owner, SpecEdit& edit) {
+  Json& document = edit.spec.json();
+  Json& linux_object = document["linux"];
+  Json namespaces = {{{"type", "user"}}};
+  for (const Json& entry : linux_object["namespaces"]) {
+    if (entry["type"] != "network") namespaces.push_back(entry);
+  }
+  linux_object["namespaces"] = std::move(namespaces);
+  const auto map_to = [](uint32_t id) {
+    return Json::array({{{"containerID", 0}, {"hostID", id}, {"size", 1}}});
+  };
+  linux_object["uidMappings"] = map_to(owner.first);
+  linux_object["gidMappings"] = map_to(owner.second);
+  Json mounts = Json::array();
+  for (Json mount : document["mounts"]) {
+    if (mount["destination"] == "/sys/fs/cgroup") continue;
+    if (mount["destination"] == "/sys") {
+      mount = Mount("/sys", "none", "/sys", {"rbind", "nosuid", "noexec", "nodev", "ro"});
+    }
+    Json& options = mount["options"];
+    options.erase(std::remove(options.begin(), options.end(), "gid=5"), options.end());
+    mounts.push_back(std::move(mount));
+  }
+  document["mounts"] = std::move(mounts);
+  return absl::OkStatus();
+}
+
 absl::Status Transform(const SpecRequest& request, SpecEditor& editor) {
   if (request.image == nullptr) return absl::OkStatus();
   const ImageRunConfig& image = *request.image;
@@ -255,7 +285,9 @@ absl::Status Transform(const SpecRequest& request, SpecEditor& editor) {
                          edit);
     if (!status.ok()) return status;
   }
-  return absl::OkStatus();
+  if (!request.image_owner.has_value()) return absl::OkStatus();
+  return editor.Edit({.kind = ActorKind::kDefault, .name = "defaults:rootless"},
+                     [&](SpecEdit& edit) { return MakeRootless(*request.image_owner, edit); });
 }
 
 }  // namespace
