@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/prctl.h>
+#include <sys/socket.h>
 
 #include "runtime/child/home_directory.h"
 #include "runtime/child/run_hook.h"
@@ -22,13 +23,34 @@ namespace {
   Exit(1);
 }
 
-// The launcher's silence means that it died, or gave up: then so do we.
-void AwaitGo(int socket) {
+bool ReceiveGo(int socket) {
   SetupMessage message;
   int fd = -1;
   const long received = ReceiveMessage(socket, &message, &fd);
   raw::Close(fd);
-  if (received != 1 || message.kind != MessageKind::kGo) Exit(1);
+  return received == 1 && message.kind == MessageKind::kGo;
+}
+
+// The launcher's silence means that it died, or gave up: then so do we.
+void AwaitGo(int socket) {
+  if (!ReceiveGo(socket)) Exit(1);
+}
+
+// Whoever connects to the gate and says go takes the launcher's place: what fails from here on is
+// told to them. A caller that goes away without a word leaves the gate as it was.
+void AwaitGoAtGate(StepMachine& machine) {
+  for (;;) {
+    const long connection = raw::Retry(SYS_accept4, machine.gate, nullptr, nullptr, SOCK_CLOEXEC);
+    if (connection < 0) Exit(1);
+    if (ReceiveGo(static_cast<int>(connection))) {
+      raw::Call(SYS_dup3, connection, machine.socket, O_CLOEXEC);
+      raw::Close(static_cast<int>(connection));
+      break;
+    }
+    raw::Close(static_cast<int>(connection));
+  }
+  raw::Close(machine.gate);
+  machine.gate = -1;
 }
 
 void EnterCgroups(const ChildArguments& arguments) {
@@ -41,32 +63,38 @@ void EnterCgroups(const ChildArguments& arguments) {
   }
 }
 
+// How many descriptors of our own follow the preserved ones.
+constexpr unsigned kPrivateFds = 4;
+
 // Leaves exactly this open: 0, 1, 2; the preserved ones from 3 on; then the socket, the process to
-// join and the hooks' output, all three close-on-exec.
+// join, the hooks' output and the gate, all four close-on-exec.
 void PlaceDescriptors(const ChildArguments& arguments, StepMachine& machine) {
   const unsigned first = 3 + arguments.preserve;
-  const int wanted[6] = {arguments.standard[0],  arguments.standard[1], arguments.standard[2],
-                         arguments.setup_socket, arguments.join,        arguments.hook_output};
-  const unsigned place[6] = {0, 1, 2, first, first + 1, first + 2};
-  long copy[6];
+  constexpr int kCount = 3 + kPrivateFds;
+  const int wanted[kCount] = {arguments.standard[0],  arguments.standard[1], arguments.standard[2],
+                              arguments.setup_socket, arguments.join,        arguments.hook_output,
+                              arguments.gate};
+  const unsigned place[kCount] = {0, 1, 2, first, first + 1, first + 2, first + 3};
+  const unsigned spare = first + kPrivateFds;
+  long copy[kCount];
   long result = 0;
   // All of them out of the way first: any may sit where another belongs.
-  for (int i = 0; i < 6 && result >= 0; ++i) {
+  for (int i = 0; i < kCount && result >= 0; ++i) {
     const int source = wanted[i];
     if (source < 0) {
       copy[i] = i < 3 ? raw::Call(SYS_openat, AT_FDCWD, "/dev/null", O_RDWR | O_CLOEXEC) : -1;
-      if (i < 3 && copy[i] >= 0 && copy[i] < static_cast<long>(first + 3)) {
+      if (i < 3 && copy[i] >= 0 && copy[i] < static_cast<long>(spare)) {
         const long low = copy[i];
-        copy[i] = raw::Call(SYS_fcntl, low, F_DUPFD_CLOEXEC, first + 3);
+        copy[i] = raw::Call(SYS_fcntl, low, F_DUPFD_CLOEXEC, spare);
         raw::Close(static_cast<int>(low));
       }
     } else {
-      copy[i] = raw::Call(SYS_fcntl, source, F_DUPFD_CLOEXEC, first + 3);
+      copy[i] = raw::Call(SYS_fcntl, source, F_DUPFD_CLOEXEC, spare);
     }
     if (source >= 0 || i < 3) result = copy[i];
   }
   if (result >= 0) machine.socket = static_cast<int>(copy[3]);
-  for (int i = 0; i < 6 && result >= 0; ++i) {
+  for (int i = 0; i < kCount && result >= 0; ++i) {
     if (copy[i] < 0) {
       raw::Close(static_cast<int>(place[i]));
       continue;
@@ -80,8 +108,9 @@ void PlaceDescriptors(const ChildArguments& arguments, StepMachine& machine) {
     machine.socket = static_cast<int>(first);
     machine.join = arguments.join < 0 ? -1 : static_cast<int>(first + 1);
     machine.hook_output = arguments.hook_output < 0 ? -1 : static_cast<int>(first + 2);
+    machine.gate = arguments.gate < 0 ? -1 : static_cast<int>(first + 3);
     machine.first_private_fd = first;
-    result = raw::Call(SYS_close_range, first + 3, ~0u, 0);
+    result = raw::Call(SYS_close_range, spare, ~0u, 0);
   }
   if (result < 0) Fail(machine.socket, kFailedDescriptors, From(result));
 }
@@ -112,7 +141,7 @@ void Say(const StepMachine& machine, MessageKind kind) {
 // Whatever the setup had open stays out of reach of the last steps: a working directory of
 // /proc/self/fd/N must find nothing (CVE-2024-21626).
 void ForgetSetup(StepMachine& machine) {
-  raw::Call(SYS_close_range, machine.first_private_fd + 3, ~0u, 0);
+  raw::Call(SYS_close_range, machine.first_private_fd + kPrivateFds, ~0u, 0);
   machine.root.release();
   machine.proc.release();
   machine.empty_directory.release();
@@ -163,7 +192,11 @@ void ExecutePlan(const PlanView& plan, const ChildArguments& arguments) {
   ForgetSetup(machine);
   if (plan.has(kPlanHasGate)) {
     Say(machine, MessageKind::kReady);
-    AwaitGo(machine.socket);
+    if (machine.gate < 0) {
+      AwaitGo(machine.socket);
+    } else {
+      AwaitGoAtGate(machine);
+    }
   }
   ExecutePhase(machine, Phase::kStart);
   Fail(machine.socket, kFailedPlan, From(-ENOEXEC));

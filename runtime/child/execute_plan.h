@@ -21,6 +21,7 @@ struct ChildArguments {
   int join = -1;
   unsigned preserve = 0;
   int hook_output = -1;
+  int gate = -1;  // a listening socket: the go at the gate comes over a connection to it
 };
 
 [[noreturn]] void ExecutePlan(const PlanView& plan, const ChildArguments& arguments);

@@ -25,10 +25,12 @@ namespace {
 constexpr int kHighestCapability = 63;
 constexpr int kSignals = 64;
 
-Outcome NewSession() {
+Outcome NewSession(bool keep_keyring) {
   // Without a session keyring of its own the program would find the keys of whoever started us.
-  const long ring = raw::Call(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, nullptr);
-  if (ring < 0 && ring != -ENOSYS) return From(ring);
+  if (!keep_keyring) {
+    const long ring = raw::Call(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, nullptr);
+    if (ring < 0 && ring != -ENOSYS) return From(ring);
+  }
   return From(raw::Call(SYS_setsid));
 }
 
@@ -206,10 +208,61 @@ Outcome Execute(const StepMachine& machine, const PlanStep& step) {
   return From(ExecuteSearched(arguments[0], search, arguments, environment));
 }
 
-// The root of the container's mount namespace becomes ours.
-Outcome JoinProcess(StepMachine& machine, uint64_t namespaces) {
-  const long joined = raw::Call(SYS_setns, machine.join, namespaces);
+// Opens the namespace by the host's /proc, or wherever the path leads before the root changes.
+Outcome JoinNamespace(const char* path, uint64_t flag) {
+  const raw::Fd file(raw::Call(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC));
+  if (!file.ok()) return From(-file.error(), FailureDetail::kSource);
+  return From(raw::Call(SYS_setns, file.get(), flag));  // EINVAL if it is of another kind
+}
+
+char* AppendNumber(char* out, unsigned number) {
+  char digits[16];
+  int count = 0;
+  for (; number != 0 || count == 0; number /= 10)
+    digits[count++] = static_cast<char>('0' + number % 10);
+  while (count > 0) *out++ = digits[--count];
+  *out = '\0';
+  return out;
+}
+
+// The root directory of the process to join; its number in our pid namespace stands in the pidfd's
+// own file (proc(5), /proc/pid/fdinfo).
+raw::Fd OpenJoinedRoot(int join) {
+  char path[64] = "/proc/self/fdinfo/";
+  AppendNumber(path + strlen(path), static_cast<unsigned>(join));
+  const raw::Fd file(raw::Call(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC));
+  if (!file.ok()) return raw::Fd(-file.error());
+  char text[512] = {};
+  raw::Call(SYS_read, file.get(), text, sizeof(text) - 1);
+  constexpr char kKey[] = "\nPid:\t";
+  constexpr size_t kKeySize = sizeof(kKey) - 1;
+  unsigned pid = 0;
+  for (const char* at = text; at + kKeySize < text + sizeof(text) && pid == 0; ++at) {
+    if (memcmp(at, kKey, kKeySize) != 0) continue;
+    for (at += kKeySize; *at >= '0' && *at <= '9'; ++at) {
+      pid = pid * 10 + static_cast<unsigned>(*at - '0');
+    }
+  }
+  if (pid == 0) return raw::Fd(-ESRCH);
+  char root[64] = "/proc/";
+  memcpy(AppendNumber(root + strlen(root), pid), "/root", sizeof("/root"));
+  return raw::Fd(raw::Call(SYS_openat, AT_FDCWD, root, O_PATH | O_DIRECTORY | O_CLOEXEC));
+}
+
+// The root of the container's mount namespace becomes ours; or, where it shares one, its own.
+Outcome JoinProcess(StepMachine& machine, uint64_t namespaces, bool has_own_root) {
+  raw::Fd root;
+  if (has_own_root) {
+    root = OpenJoinedRoot(machine.join);
+    if (!root.ok()) return From(-root.error(), FailureDetail::kTarget);
+  }
+  const long joined = namespaces == 0 ? 0 : raw::Call(SYS_setns, machine.join, namespaces);
   if (joined < 0) return From(joined);
+  if (has_own_root) {
+    long changed = raw::Call(SYS_fchdir, root.get());
+    if (changed >= 0) changed = raw::Call(SYS_chroot, ".");
+    if (changed < 0) return From(changed, FailureDetail::kTarget);
+  }
   machine.root = raw::Fd(raw::Call(SYS_openat, AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC));
   return From(machine.root.ok() ? 0 : -machine.root.error(), FailureDetail::kTarget);
 }
@@ -221,13 +274,15 @@ Outcome ExecuteIdentityStep(StepMachine& machine, const PlanStep& step) {
   const char* text = plan.text(step.ref[0]);
   switch (static_cast<Opcode>(step.opcode)) {
     case Opcode::kNewSession:
-      return NewSession();
+      return NewSession(step.number[0] != 0);
     case Opcode::kBecomeNamespaceRoot:
       return BecomeNamespaceRoot();
     case Opcode::kUnshare:
       return From(raw::Call(SYS_unshare, step.number[0]));
+    case Opcode::kJoinNamespace:
+      return JoinNamespace(text, step.number[0]);
     case Opcode::kJoinProcess:
-      return JoinProcess(machine, step.number[0]);
+      return JoinProcess(machine, step.number[0], step.number[1] != 0);
     case Opcode::kSetHostname:
       return From(raw::Call(SYS_sethostname, text, step.ref[0].size));
     case Opcode::kSetDomainname:

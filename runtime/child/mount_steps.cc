@@ -311,6 +311,13 @@ Outcome PivotRoot(StepMachine& machine) {
   return From(result);
 }
 
+Outcome ChangeRoot(StepMachine& machine) {
+  long result = raw::Call(SYS_fchdir, machine.root.get());
+  if (result >= 0) result = raw::Call(SYS_chroot, ".");
+  if (result >= 0) result = raw::Call(SYS_chdir, "/");
+  return From(result);
+}
+
 }  // namespace
 
 Outcome ExecuteMountStep(StepMachine& machine, const PlanStep& step) {
@@ -336,6 +343,8 @@ Outcome ExecuteMountStep(StepMachine& machine, const PlanStep& step) {
       return ReadonlyPath(machine, path);
     case Opcode::kPivotRoot:
       return PivotRoot(machine);
+    case Opcode::kChangeRoot:
+      return ChangeRoot(machine);
     case Opcode::kSetRootPropagation:
       return From(SetAttributes(machine.root.get(), 0, 0, 0, step.number[0]));
     default:

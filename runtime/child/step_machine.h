@@ -37,6 +37,7 @@ struct StepMachine {
   int socket = -1;
   int join = -1;
   int hook_output = -1;
+  int gate = -1;
   unsigned first_private_fd = 3;  // descriptors from here on are the machine's own
   raw::Fd root;                   // the container's root directory, O_PATH
   raw::Fd proc;                   // a private procfs

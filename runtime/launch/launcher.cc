@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 #include "runtime/child/execute_plan.h"
@@ -251,6 +252,7 @@ FailureRecord Launch(const PlanView& plan, const LaunchFds& fds, const OnCloned&
   arguments.join = fds.join.get();
   arguments.preserve = fds.preserve;
   arguments.hook_output = fds.hook_output.get();
+  arguments.gate = fds.gate.get();
 
   int pidfd = -1;
   clone_args args = {};
@@ -294,6 +296,19 @@ FailureRecord Launch(const PlanView& plan, const LaunchFds& fds, const OnCloned&
 FailureRecord OpenGate(const Launched& launched) {
   const long sent = SendMessage(launched.status.get(), kGoMessage);
   return sent < 0 ? FailAt(kFailedSetup, sent) : FailureRecord();
+}
+
+FailureRecord ConnectGate(const char* path, Launched* out) {
+  sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  const size_t size = strlen(path);
+  if (size >= sizeof(address.sun_path)) return FailAt(kFailedSetup, -ENAMETOOLONG);
+  memcpy(address.sun_path, path, size);
+  out->status.reset(
+      static_cast<int>(raw::Call(SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)));
+  if (!out->status.valid()) return FailAt(kFailedSetup, out->status.get());
+  const long connected = raw::Retry(SYS_connect, out->status.get(), &address, sizeof(address));
+  return connected < 0 ? FailAt(kFailedSetup, connected) : OpenGate(*out);
 }
 
 LaunchStatus ReadStatus(Launched* launched, FailureRecord* failure) {

@@ -11,6 +11,7 @@
 //     <-------------------------- ready ---- (if the plan has a gate)
 //   Launch returns
 //   OpenGate: go --------------------------> kStart steps, execve
+//   (or ConnectGate, by any process)
 //   ReadStatus: end of file <-------------- execve closed the socket: the program runs
 //               failure     <-------------- a step failed, or the child died
 //
@@ -49,6 +50,9 @@ struct LaunchFds {
   unsigned preserve = 0;
   // Standard output and error of hooks; none: /dev/null.
   BorrowedFd hook_output;
+  // A listening SOCK_SEQPACKET socket, for a caller that does not live as long as the child stands
+  // at its gate. The child accepts a connection there in place of OpenGate: see ConnectGate.
+  BorrowedFd gate;
 };
 
 inline constexpr size_t kMaxCgroupProcs = 32;
@@ -74,6 +78,11 @@ struct Launched {
 
 // Lets a child that stands at its gate go on. Does not block. EPIPE if it is gone.
 [[nodiscard]] FailureRecord OpenGate(const Launched& launched);
+
+// The gate of a child that was launched with LaunchFds::gate, from any process: connects
+// `out->status` to the socket at `path` and lets the child go on; ReadStatus then says what came of
+// it. ECONNREFUSED or ECONNRESET if no child stands there (any more).
+[[nodiscard]] FailureRecord ConnectGate(const char* path, Launched* out);
 
 enum class LaunchStatus {
   kPending,   // call again when `status` is readable

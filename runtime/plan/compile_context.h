@@ -29,6 +29,10 @@ struct CompileContext {
   uint64_t named_namespaces = 0;
   uint64_t new_namespaces = 0;
   bool has_user_namespace() const;
+  // Whether the mount namespace is the container's own. One that it shares, with the host or by
+  // path, keeps its root and its propagation: the container gets a bind of its root file system
+  // there, and enters it by chroot(2).
+  bool has_own_mount_namespace() const;
 
   // Sources of mounts are opened before the child gives up the host's root, if it does.
   uint32_t next_slot = 0;

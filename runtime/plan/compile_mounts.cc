@@ -119,8 +119,10 @@ class MountCompiler {
                  mount.options.propagation},
                 {writer_.Text(mount.destination)});
     if (!mount.options.parameters.empty()) {
-      mount.cursor["options"].Invalid(
-          absl::StrCat("a bind mount has no option ", mount.options.parameters.front().first));
+      // mount(2) ignores them, and so do the runtimes before us.
+      context_.warnings.push_back(absl::StrCat(mount.cursor.pointer(),
+                                               "/options: ignored, a bind mount has no option ",
+                                               mount.options.parameters.front().first));
     }
   }
 
@@ -207,16 +209,17 @@ void CompileRootfs(CompileContext& context, const MountPlanInput& input) {
   const std::string propagation = cursor.String();
   PlanWriter& writer = context.writer;
   const std::string& source = cursor.pointer();
+  const bool own = context.has_own_mount_namespace();
   const bool shared = propagation == "shared" || propagation == "rshared";
-  if (shared) {
+  if (own && shared) {
     writer.Add(Phase::kRoot, Opcode::kIsolateParentMount, source, {}, {writer.Text(input.rootfs)});
-  } else {
+  } else if (own) {
     const bool is_private = propagation == "private" || propagation == "rprivate";
     writer.Add(Phase::kRoot, Opcode::kSetHostPropagation, propagation.empty() ? "" : source,
                {is_private ? uint64_t{MS_PRIVATE} : uint64_t{MS_SLAVE}});
   }
   writer.Add(Phase::kRoot, Opcode::kAttachRootfs, context.spec["root"]["path"].pointer(),
-             {shared ? 1u : 0u}, {writer.Text(input.rootfs)});
+             {shared || !own ? 1u : 0u}, {writer.Text(input.rootfs)});
 }
 
 }  // namespace

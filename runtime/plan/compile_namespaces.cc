@@ -27,10 +27,12 @@ constexpr size_t kMaxMappings = 340;
 void CompileJoin(CompileContext& context, const JsonCursor& entry, uint64_t flag) {
   const std::string path = entry["path"].String();
   if (path.front() != '/') return entry["path"].Invalid("must be absolute");
-  if (flag == CLONE_NEWUSER || flag == CLONE_NEWNS) {
+  if (flag == CLONE_NEWUSER) {
     return entry["path"].Unsupported("joining a namespace of this type is not supported");
   }
-  context.writer.Add(Phase::kBeforeClone, Opcode::kJoinNamespace, entry.pointer(), {flag},
+  // The child itself enters a mount namespace: the launcher must stay where the host's files are.
+  const Phase phase = flag == CLONE_NEWNS ? Phase::kRoot : Phase::kBeforeClone;
+  context.writer.Add(phase, Opcode::kJoinNamespace, entry.pointer(), {flag},
                      {context.writer.Text(path)});
 }
 
@@ -88,6 +90,8 @@ void CompileTimeNamespace(CompileContext& context, const JsonCursor& linux) {
 
 bool CompileContext::has_user_namespace() const { return (new_namespaces & CLONE_NEWUSER) != 0; }
 
+bool CompileContext::has_own_mount_namespace() const { return (new_namespaces & CLONE_NEWNS) != 0; }
+
 void ReadNamespaces(CompileContext& context) {
   for (const JsonCursor& entry : context.spec["linux"]["namespaces"].Elements()) {
     const std::string type = entry["type"].String();
@@ -113,9 +117,6 @@ void CompileNamespaces(CompileContext& context) {
     for (const auto& [name, flag] : kNamespaceTypes) {
       if (name == type) CompileJoin(context, entry, flag);
     }
-  }
-  if ((context.named_namespaces & CLONE_NEWNS) == 0) {
-    linux["namespaces"].Unsupported("a container without a mount namespace is not supported");
   }
   CompileIdMaps(context, linux);
   CompileTimeNamespace(context, linux);

@@ -245,7 +245,8 @@ void CompileEnterRoot(CompileContext& context) {
     writer.Add(Phase::kEnter, Opcode::kSetMountAttributes, readonly.pointer(),
                {0, 0, MOUNT_ATTR_RDONLY}, {writer.Text("/")});
   }
-  writer.Add(Phase::kEnter, Opcode::kPivotRoot, "");
+  writer.Add(Phase::kEnter,
+             context.has_own_mount_namespace() ? Opcode::kPivotRoot : Opcode::kChangeRoot, "");
   const JsonCursor propagation = context.spec["linux"]["rootfsPropagation"];
   const uint64_t type = RootPropagation(propagation);
   if (type != 0) {

@@ -93,7 +93,7 @@ absl::StatusOr<LaunchPlan> CompileCreate(const CreatePlanRequest& request) {
   context.writer.header().flags |= kPlanHasGate;
   ReadNamespaces(context);
   RefuseWhatIsMissing(context);
-  context.writer.Add(Phase::kRoot, Opcode::kNewSession, "");
+  context.writer.Add(Phase::kRoot, Opcode::kNewSession, "", {request.keep_keyring ? 1u : 0u});
   CompileNamespaces(context);
   CompileMounts(context, {FindRootfs(context, request.rootfs_override), request.cgroup_mounts});
   CompileDevices(context);
@@ -136,7 +136,8 @@ absl::StatusOr<LaunchPlan> CompileExec(const ExecPlanRequest& request) {
     writer.Add(Phase::kBeforeClone, Opcode::kJoinProcess, "", {CLONE_NEWPID});
   }
   writer.Add(Phase::kRoot, Opcode::kJoinProcess, "",
-             {context.named_namespaces & ~uint64_t{CLONE_NEWPID}});
+             {context.named_namespaces & ~uint64_t{CLONE_NEWPID},
+              context.has_own_mount_namespace() ? 0u : 1u});
   if ((context.named_namespaces & CLONE_NEWUSER) != 0) {
     writer.Add(Phase::kRoot, Opcode::kBecomeNamespaceRoot, "");
   }

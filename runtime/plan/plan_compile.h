@@ -57,6 +57,8 @@ struct CreatePlanRequest {
   SeccompCache* seccomp_cache = nullptr;
   // The root file system, if it is not the spec's root.path. Absolute.
   std::string rootfs_override = {};
+  // The container's processes keep the session keyring of who launches them.
+  bool keep_keyring = false;
 };
 
 absl::StatusOr<LaunchPlan> CompileCreate(const CreatePlanRequest& request);

@@ -43,7 +43,8 @@ inline constexpr size_t kPhaseCount = 9;
 enum class Opcode : uint16_t {
   kInvalid,
   kJoinNamespace,        // n0 CLONE_NEW* flag; r0 path of the namespace
-  kJoinProcess,          // n0 CLONE_NEW* flags to join of LaunchFds::join
+  kJoinProcess,          // n0 CLONE_NEW* flags to join of LaunchFds::join; n1 1: and its root
+                         // directory, where that is not its mount namespace's
   kWriteIdMaps,          // r0 uid map, r1 gid map, as /proc/PID/uid_map takes them
   kUnshare,              // n0 CLONE_NEW* flags
   kBecomeNamespaceRoot,  // user and group 0 of the user namespace
@@ -71,8 +72,9 @@ enum class Opcode : uint16_t {
   kRunHook,              // n0 timeout in ms (0: none), n1 argument count, n2 environment count,
                          // n3 HookKind; r0 path, r1 arguments, r2 environment
   kPivotRoot,            //
+  kChangeRoot,           // chroot(2): in a mount namespace that is shared with others
   kSetRootPropagation,   // n0 MS_* type for the container's root mount
-  kNewSession,           // setsid(2), and the console as controlling terminal if there is one
+  kNewSession,           // n0 1: keep the session keyring; setsid(2)
   kSetRlimit,            // n0 resource, n1 soft, n2 hard
   kSetScheduler,         // n0 policy, n1 flags, n2 nice, n3 priority, n4 runtime, n5 deadline;
                          // r0: period as 8 bytes

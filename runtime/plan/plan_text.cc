@@ -282,6 +282,8 @@ std::string DescribeStep(const PlanView& plan, const PlanStep& step) {
       return "pivot root";
     case Opcode::kSetRootPropagation:
       return absl::StrCat("make / ", Names(kPropagations, n[0]));
+    case Opcode::kChangeRoot:
+      return "change root";
     case Opcode::kNewSession:
       return "new session";
     case Opcode::kSetRlimit:
