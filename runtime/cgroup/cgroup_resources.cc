@@ -392,11 +392,7 @@ absl::StatusOr<Resources> ParseResources(const nlohmann::json& document) {
       resources.devices->push_back(ReadDeviceRule(element));
     }
     // An empty list restricts nothing: it is what a program writes that has none.
-    if (resources.devices->empty()) {
-      resources.devices.reset();
-    } else {
-      AppendDefaultDevices(*resources.devices);
-    }
+    if (resources.devices->empty()) resources.devices.reset();
   }
   if (const auto memory = reader.Object("memory")) resources.memory = ReadMemory(*memory);
   if (const auto cpu = reader.Object("cpu")) resources.cpu = ReadCpu(*cpu);

@@ -158,18 +158,6 @@ absl::StatusOr<std::vector<UniqueFd>> FindOurPrograms(BorrowedFd cgroup) {
 
 }  // namespace
 
-void AppendDefaultDevices(DevicePolicy& policy) {
-  policy.push_back({true, 'c', {}, {}, kDeviceMknod});
-  policy.push_back({true, 'b', {}, {}, kDeviceMknod});
-  // null, zero, full, random, urandom
-  for (const uint32_t minor : {3u, 5u, 7u, 8u, 9u}) {
-    policy.push_back({true, 'c', 1, minor, kDeviceAll});
-  }
-  // tty, console, ptmx
-  for (const uint32_t minor : {0u, 1u, 2u}) policy.push_back({true, 'c', 5, minor, kDeviceAll});
-  policy.push_back({true, 'c', 136, {}, kDeviceAll});  // pts
-}
-
 std::string DescribeDeviceRule(const DeviceRule& rule) {
   const auto number = [](const std::optional<uint32_t>& value) {
     return value ? absl::StrCat(*value) : std::string("*");

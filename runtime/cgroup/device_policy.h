@@ -44,11 +44,6 @@ struct DeviceRule {
 
 using DevicePolicy = std::vector<DeviceRule>;
 
-// The rules that follow those of every list, as with runc and crun: the devices that runtime-spec
-// promises to every container (config-linux.md, "Default Devices") stay usable, and any node may be
-// made, which the capability MKNOD decides, and which making the listed nodes needs.
-void AppendDefaultDevices(DevicePolicy& policy);
-
 // As devices.allow takes it: "c 136:* rwm".
 std::string DescribeDeviceRule(const DeviceRule& rule);
 

@@ -373,6 +373,10 @@ std::vector<Violation> Validate(const OciSpec& spec) {
   return violations;
 }
 
+std::vector<Violation> ValidateMeaning(const OciSpec& spec) {
+  return SemanticCheck(spec.json()).Run();
+}
+
 absl::Status ViolationsToStatus(const std::vector<Violation>& violations) {
   if (violations.empty()) return absl::OkStatus();
   std::string message =

@@ -30,6 +30,10 @@ struct Violation {
 inline constexpr size_t kMostViolations = 100;
 std::vector<Violation> Validate(const OciSpec& spec);
 
+// The second pass alone, some milliseconds less: for a program that runs once, and whose compiler
+// checks the types of what it reads.
+std::vector<Violation> ValidateMeaning(const OciSpec& spec);
+
 // INVALID_ARGUMENT with reason SPEC_INVALID and one field violation each; OK for none.
 absl::Status ViolationsToStatus(const std::vector<Violation>& violations);
 
