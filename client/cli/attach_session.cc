@@ -25,8 +25,13 @@ namespace {
 
 constexpr size_t kInputBytes = 32 << 10;
 constexpr absl::Duration kReattachFor = absl::Seconds(30);
-constexpr absl::Duration kPipePatience = absl::Seconds(1);
-constexpr absl::Duration kReattachPause = absl::Milliseconds(500);
+constexpr absl::Duration kReattachPause = absl::Milliseconds(200);
+
+// Output goes out as it comes: the user may be waiting for a prompt.
+void WriteNow(int fd, std::string_view bytes) {
+  Output output(fd);
+  output.Write(bytes);
+}
 
 }  // namespace
 
@@ -72,7 +77,7 @@ absl::Status AttachSession::Attach() {
   const uint64_t lost =
       (opened.stdout_offset() - stdout_offset_) + (opened.stderr_offset() - stderr_offset_);
   if (stdout_offset_ + stderr_offset_ > 0 && lost > 0) {
-    Write(stdio_.err, absl::StrCat("ocictl: ", lost, " bytes of output are no longer kept\n"));
+    WriteNow(stdio_.err, absl::StrCat("ocictl: ", lost, " bytes of output are no longer kept\n"));
   }
   stdout_offset_ = opened.stdout_offset();
   stderr_offset_ = opened.stderr_offset();
@@ -123,11 +128,11 @@ bool AttachSession::Pump(v1::ExitStatus& exit) {
   while (stream_->Read(response)) {
     switch (response.message_case()) {
       case v1::AttachResponse::kStdout:
-        Write(stdio_.out, response.stdout().data());
+        WriteNow(stdio_.out, response.stdout().data());
         stdout_offset_ = response.stdout().offset() + response.stdout().data().size();
         break;
       case v1::AttachResponse::kStderr:
-        Write(stdio_.err, response.stderr().data());
+        WriteNow(stdio_.err, response.stderr().data());
         stderr_offset_ = response.stderr().offset() + response.stderr().data().size();
         break;
       case v1::AttachResponse::kExit:
@@ -141,30 +146,13 @@ bool AttachSession::Pump(v1::ExitStatus& exit) {
   return false;
 }
 
-// Output goes out as it comes: the user may be waiting for a prompt.
-void AttachSession::Write(int fd, std::string_view bytes) {
-  Output output(fd);
-  output.Write(bytes);
-  output.Flush();
-  if (!output.closed() || fd != stdio_.out) return;
-  const absl::Time now = absl::Now();
-  if (reader_gone_ == absl::InfiniteFuture()) {
-    reader_gone_ = now;
-    SendSignal(SIGPIPE);
-  } else if (now - reader_gone_ > kPipePatience) {
-    reader_gone_ = now;
-    SendSignal(SIGKILL);
-  }
-}
-
 absl::Status AttachSession::Reattach(const absl::Status& lost) {
   const absl::Time deadline = absl::Now() + kReattachFor;
   absl::Status status = lost;
   while (absl::Now() < deadline && !given_up_) {
-    // Not a sleep: gRPC reads a connection's first bytes only while somebody waits for them.
-    if (!client_.WaitUntilReachable(kReattachPause)) continue;
     status = Attach();
     if (!IsUnreachable(DecodeError(status))) return status;
+    absl::SleepFor(kReattachPause);
   }
   return status;
 }
@@ -194,9 +182,9 @@ void AttachSession::StopInput() {
   if (!input_thread_.joinable()) return;
   uint64_t count = 1;
   // An eventfd takes the first increment always, and gives it back at once.
-  [[maybe_unused]] ssize_t done = ::write(stop_input_.get(), &count, sizeof(count));
+  static_cast<void>(::write(stop_input_.get(), &count, sizeof(count)));
   input_thread_.join();
-  done = ::read(stop_input_.get(), &count, sizeof(count));
+  static_cast<void>(::read(stop_input_.get(), &count, sizeof(count)));
 }
 
 void AttachSession::ReadInput() {
@@ -232,14 +220,10 @@ void AttachSession::ReadInput() {
 }
 
 void AttachSession::HandleSignal(int signal) {
-  if (signal != SIGWINCH) {
-    SendSignal(signal);
-  } else if (target_.terminal) {
-    SendSize();
+  if (signal == SIGWINCH) {
+    if (target_.terminal) SendSize();
+    return;
   }
-}
-
-void AttachSession::SendSignal(int signal) {
   absl::Status status;
   if (target_.exec_id.empty()) {
     v1::KillContainerRequest request;
@@ -253,7 +237,6 @@ void AttachSession::SendSignal(int signal) {
     request.set_signal(SignalName(signal));
     status = client_.execs().Kill(request);
   }
-  // Any other failure says that the process has ended, which the stream says better.
   if (IsUnreachable(DecodeError(status))) given_up_ = true;
 }
 

@@ -91,9 +91,7 @@ int PrintOnce(Context& context, const Flags& flags) {
     list.push_back(ToJson(*stats));
     return absl::OkStatus();
   });
-  if (code == kSuccess || !list.empty()) {
-    context.out().Write(context.json() ? PrettyJson(list) : table.Format());
-  }
+  context.out().Write(context.json() ? PrettyJson(list) : table.Format());
   return code;
 }
 

@@ -1,0 +1,237 @@
+// Container::Create: from a bundle to a process at its gate.
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/capability.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <utility>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/str_cat.h"
+#include "runtime/base/error_details.h"
+#include "runtime/cgroup/default_devices.h"
+#include "runtime/cli/console.h"
+#include "runtime/cli/container.h"
+#include "runtime/cli/files.h"
+#include "runtime/cli/log.h"
+#include "runtime/oci/json_pointer.h"
+#include "runtime/oci/oci_upgrade.h"
+#include "runtime/oci/oci_validate.h"
+#include "runtime/plan/plan_compile.h"
+
+namespace ocid {
+namespace {
+
+std::string Now() {
+  timespec now = {};
+  clock_gettime(CLOCK_REALTIME, &now);
+  tm parts = {};
+  gmtime_r(&now.tv_sec, &parts);
+  char text[64];
+  const size_t size = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &parts);
+  snprintf(text + size, sizeof(text) - size, ".%09ldZ", now.tv_nsec);
+  return text;
+}
+
+ContainerRecord MakeRecord(const RuntimeOptions& runtime, const CreateOptions& options,
+                           const std::string& bundle, const OciSpec& spec) {
+  ContainerRecord record;
+  record.id = options.id;
+  record.oci_version = spec.OciVersion();
+  record.bundle = bundle;
+  const std::string root = spec.RootPath();
+  record.rootfs = root.starts_with('/') ? root : absl::StrCat(bundle, "/", root);
+  record.created = Now();
+  record.owner = geteuid() == 0 ? "root" : absl::StrCat(geteuid());
+  record.cgroup_manager = std::string(CgroupManagerKindName(runtime.cgroup_manager));
+  record.cgroups_path = spec.CgroupsPath();
+  record.annotations = spec.Annotations();
+  record.shares_mounts = !spec.HasNamespace("mount");
+  return record;
+}
+
+// A console goes somewhere: to the caller's socket, or to the caller, who must be there.
+absl::Status CheckTerminal(const OciSpec& spec, const CreateOptions& options) {
+  const bool has_socket = !options.console_socket.empty();
+  if (spec.Terminal() && options.detached && !has_socket) {
+    return absl::InvalidArgumentError(
+        "cannot allocate tty if runc will detach without setting console socket");
+  }
+  if (!spec.Terminal() && has_socket) {
+    return absl::InvalidArgumentError(
+        "cannot use console socket if runc will not detach or allocate tty");
+  }
+  return absl::OkStatus();
+}
+
+// What a mount of type "cgroup" shows of the container's cgroups.
+std::vector<CgroupMount> CgroupMountsOf(const std::vector<CgroupPath>& paths) {
+  constexpr std::string_view kNamed = "name=";
+  std::vector<CgroupMount> mounts;
+  for (const CgroupPath& path : paths) {
+    std::string_view name = path.controllers;
+    if (name.starts_with(kNamed)) name.remove_prefix(kNamed.size());
+    if (name.empty() && paths.size() > 1) name = "unified";
+    mounts.push_back({.name = std::string(name), .host_path = path.directory});
+  }
+  return mounts;
+}
+
+absl::StatusOr<UniqueFd> ListenAtGate(const StateDirectory& state) {
+  sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  const std::string path = state.GatePath();
+  if (path.size() >= sizeof(address.sun_path)) return absl::InternalError("gate: path too long");
+  std::memcpy(address.sun_path, path.c_str(), path.size());
+  UniqueFd listener(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+  if (!listener.valid() ||
+      bind(listener.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0 ||
+      listen(listener.get(), 4) != 0) {
+    return absl::ErrnoToStatus(errno, "listen at the gate");
+  }
+  return listener;
+}
+
+absl::StatusOr<LaunchPlan> Compile(const ContainerRecord& record, const OciSpec& spec,
+                                   const Cgroup& cgroup, bool keep_keyring) {
+  CreatePlanRequest request{.spec = spec.json(), .id = record.id, .bundle = record.bundle};
+  request.host = ReadHostFacts();
+  request.keep_keyring = keep_keyring;
+  if (cgroup.exists()) request.cgroup_mounts = CgroupMountsOf(cgroup.Paths());
+  absl::StatusOr<LaunchPlan> plan = CompileCreate(request);
+  if (plan.ok()) {
+    for (const std::string& warning : plan->warnings()) LogWarning(warning);
+  }
+  return plan;
+}
+
+absl::StatusOr<std::unique_ptr<Cgroup>> MakeCgroup(const ContainerRecord& record,
+                                                   const OciSpec& spec, CgroupManagerKind kind) {
+  const absl::StatusOr<std::unique_ptr<CgroupManager>> manager = OpenCgroupManager(kind);
+  if (!manager.ok()) return manager.status();
+  const nlohmann::json* resources = ResolvePointer(spec.json(), "/linux/resources");
+  const nlohmann::json none;
+  const nlohmann::json& asked = resources == nullptr ? none : *resources;
+  return (*manager)->Create(record.id, record.cgroups_path,
+                            kind == CgroupManagerKind::kNone ? asked : WithDefaultDevices(asked));
+}
+
+absl::Status HandOver(const CreateOptions& options, Launched* launched) {
+  if (!options.console_socket.empty()) {
+    const absl::Status sent = SendToSocket(options.console_socket, launched->console, "/dev/ptmx");
+    if (!sent.ok()) return Annotate(sent, "console socket");
+    launched->console.reset();
+  }
+  if (!options.pidfd_socket.empty()) {
+    const absl::Status sent = SendToSocket(options.pidfd_socket, launched->pidfd, "pidfd");
+    if (!sent.ok()) return Annotate(sent, "pidfd socket");
+  }
+  if (options.pid_file.empty()) return absl::OkStatus();
+  return ReplaceFile(options.pid_file, absl::StrCat(launched->pid));
+}
+
+}  // namespace
+
+HostFacts ReadHostFacts() {
+  HostFacts facts;
+  facts.capability_bounds = 0;
+  for (int capability = 0; capability < 64; ++capability) {
+    const int held = prctl(PR_CAPBSET_READ, capability, 0, 0, 0);
+    if (held < 0) break;
+    if (held > 0) facts.capability_bounds |= uint64_t{1} << capability;
+  }
+  facts.apparmor = access("/sys/kernel/security/apparmor", F_OK) == 0;
+  facts.selinux = access("/sys/fs/selinux/enforce", F_OK) == 0;
+  return facts;
+}
+
+absl::StatusOr<std::unique_ptr<CgroupManager>> OpenCgroupManager(CgroupManagerKind kind) {
+  CgroupManagerOptions options;
+  options.kind = kind;
+  options.parent = "ocirun";
+  return CgroupManager::Open(options);
+}
+
+absl::StatusOr<OciSpec> ReadBundleSpec(const std::string& bundle, const std::string& config_file) {
+  const std::string path = config_file.empty() ? absl::StrCat(bundle, "/config.json") : config_file;
+  const absl::StatusOr<std::string> text = ReadWholeFile(path);
+  if (!text.ok()) return text.status();
+  absl::StatusOr<OciSpec> spec = OciSpec::Parse(*text);
+  if (!spec.ok()) return Annotate(spec.status(), path);
+  const absl::StatusOr<std::vector<std::string>> upgraded = UpgradeSpec(*spec);
+  if (!upgraded.ok()) return Annotate(upgraded.status(), path);
+  for (const std::string& change : *upgraded) LogInfo(absl::StrCat("upgrade: ", change));
+  StripNulls(*spec);
+  return spec;
+}
+
+absl::StatusOr<Container> Container::Create(const RuntimeOptions& runtime,
+                                            const CreateOptions& options, Launched* launched) {
+  char resolved[PATH_MAX];
+  if (realpath(options.bundle.c_str(), resolved) == nullptr) {
+    return absl::ErrnoToStatus(errno, absl::StrCat("bundle ", options.bundle));
+  }
+  const std::string bundle = resolved;
+  const absl::StatusOr<OciSpec> spec = ReadBundleSpec(bundle, options.config_file);
+  if (!spec.ok()) return spec.status();
+  absl::Status status = ViolationsToStatus(ValidateMeaning(*spec));
+  if (!status.ok()) return status;
+  status = CheckTerminal(*spec, options);
+  if (!status.ok()) return status;
+
+  absl::StatusOr<StateDirectory> state = StateDirectory::Create(runtime.root, options.id);
+  if (!state.ok()) return state.status();
+  Container container(runtime, *std::move(state), MakeRecord(runtime, options, bundle, *spec));
+  absl::Cleanup undo = [&container] {
+    const absl::Status torn_down = container.TearDown();
+    if (!torn_down.ok()) LogWarning(torn_down.message());
+    const absl::Status hooks = container.RunPoststopHooks();
+    if (!hooks.ok()) LogWarning(hooks.message());
+    const absl::Status removed = container.state_.Remove();
+    if (!removed.ok()) LogWarning(removed.message());
+  };
+  ContainerRecord& record = container.record_;
+  status = container.state_.WriteRecord(record);
+  if (!status.ok()) return status;
+  const absl::StatusOr<std::unique_ptr<Cgroup>> cgroup =
+      MakeCgroup(record, *spec, runtime.cgroup_manager);
+  if (!cgroup.ok()) return cgroup.status();
+  const absl::StatusOr<LaunchPlan> plan = Compile(record, *spec, **cgroup, options.keep_keyring);
+  if (!plan.ok()) return plan.status();
+  status = container.state_.WritePlan(*plan);
+  if (status.ok()) status = container.state_.WriteSpec(*spec);
+  if (!status.ok()) return status;
+  const absl::StatusOr<UniqueFd> gate = ListenAtGate(container.state_);
+  if (!gate.ok()) return gate.status();
+
+  LaunchSettings settings;
+  if ((*cgroup)->exists()) {
+    settings.cgroup = (*cgroup)->unified_fd();
+    settings.cgroup_procs = (*cgroup)->v1_procs_fds();
+  }
+  settings.gate = *gate;
+  settings.preserve = options.preserve_fds;
+  settings.adopt = !options.detached;
+  absl::StatusOr<Launched> process = LaunchProcess(*plan, settings);
+  if (!process.ok()) return process.status();
+  (*cgroup)->ReleaseAnchor();
+  *launched = *std::move(process);
+  record.pid = launched->pid;
+  record.start_time = ProcessStartTime(record.pid);
+  status = container.state_.WriteRecord(record);
+  if (status.ok()) status = HandOver(options, launched);
+  if (!status.ok()) return status;
+  std::move(undo).Cancel();
+  return container;
+}
+
+}  // namespace ocid
