@@ -106,6 +106,8 @@ absl::StatusOr<v1::Container> Container::DoCreate(const v1::CreateContainerReque
   if (!intended.ok()) return intended;
   const absl::Status launched = Launch(*generated, std::move(record));
   if (!launched.ok()) {
+    // runtime-spec, lifecycle: a setup that fails goes on with these, when all else is undone.
+    RunPoststop();
     Commit(LifecycleEvent::kCreateFailed);
     return launched;
   }
@@ -144,8 +146,6 @@ absl::Status Container::Launch(const GeneratedSpec& generated, internal::Contain
   absl::StatusOr<std::unique_ptr<Cgroup>> cgroup = services_.cgroups.Create(
       id_, generated.spec.CgroupsPath(), ResourcesOf(generated.spec), unit->properties);
   if (!cgroup.ok()) return cgroup.status();
-  // runtime-spec, lifecycle: a setup that fails goes on with these, when everything else is undone.
-  absl::Cleanup run_poststop = [&] { RunPoststop(); };
   absl::Cleanup remove_cgroup = [&] {
     const absl::Status removed = (*cgroup)->Remove(services_.kill_timeout);
     if (removed.ok()) return;
@@ -194,7 +194,6 @@ absl::Status Container::Launch(const GeneratedSpec& generated, internal::Contain
   (*cgroup)->ReleaseAnchor();
   std::move(kill_supervisor).Cancel();
   std::move(remove_cgroup).Cancel();
-  std::move(run_poststop).Cancel();
   cgroup_ = *std::move(cgroup);
   oom_kills_seen_ = 0;
   init_ = (*handle)->init();

@@ -89,12 +89,14 @@ absl::Status Container::PrepareGeneration() {
   if (!stored.ok()) return stored;
   TrimGenerations(*record);
   record->clear_stopped_by_request();
-  return Launch(*generated, *std::move(record));
+  const absl::Status launched = Launch(*generated, *std::move(record));
+  if (!launched.ok()) RunPoststop();
+  return launched;
 }
 
 void Container::FailStart(const absl::Status& status) {
   // The supervisor has ended the init, unless it did not answer in time.
-  const absl::Status killed = KillEverything();
+  const absl::Status killed = init_.pid != 0 ? KillEverything() : absl::OkStatus();
   if (!killed.ok()) {
     Log(LogLevel::kWarning, "start: kill after a failure",
         {{"container", id_}, {"error", killed}});
