@@ -182,9 +182,9 @@ void AttachSession::StopInput() {
   if (!input_thread_.joinable()) return;
   uint64_t count = 1;
   // An eventfd takes the first increment always, and gives it back at once.
-  static_cast<void>(::write(stop_input_.get(), &count, sizeof(count)));
+  [[maybe_unused]] ssize_t done = ::write(stop_input_.get(), &count, sizeof(count));
   input_thread_.join();
-  static_cast<void>(::read(stop_input_.get(), &count, sizeof(count)));
+  done = ::read(stop_input_.get(), &count, sizeof(count));
 }
 
 void AttachSession::ReadInput() {
