@@ -44,6 +44,11 @@ absl::StatusOr<std::unique_ptr<CgroupManager>> CgroupManager::Open(
   if (options.kind == CgroupManagerKind::kNone) return MakeNoneManager(options);
   absl::StatusOr<CgroupLayout> read = ReadCgroupLayout();
   if (!read.ok()) return read.status();
+  if (options.prefer_device_programs && !read->unified_mount.empty()) {
+    std::erase_if(read->v1, [](const V1Hierarchy& hierarchy) {
+      return hierarchy.controllers == std::vector<std::string>{"devices"};
+    });
+  }
   const auto layout = std::make_shared<const CgroupLayout>(*std::move(read));
   if (options.kind == CgroupManagerKind::kSystemd) return SystemdManager::Open(layout, options);
   if (options.kind == CgroupManagerKind::kAuto && sd_booted() > 0) {

@@ -61,6 +61,9 @@ struct CgroupManagerOptions {
   // v1 controllers that a container joins without a limit too, so that Stats counts them: a
   // directory and some 50 microseconds each. cgroup2's cpu, memory, pids and io are always counted.
   std::vector<std::string> accounting = {};
+  // Rules for devices become a BPF program on cgroup2 also where a v1 hierarchy has the controller:
+  // a process that enters a v1 cgroup waits for all CPUs, 10 to 25 ms on a machine that idles.
+  bool prefer_device_programs = false;
   // How long systemd may take for one request.
   absl::Duration systemd_timeout = absl::Seconds(25);
 };

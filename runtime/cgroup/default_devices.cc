@@ -1,6 +1,10 @@
 #include "runtime/cgroup/default_devices.h"
 
+#include <algorithm>
+#include <iterator>
 #include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
 
 namespace ocid {
 namespace {
@@ -25,6 +29,19 @@ constexpr DefaultRule kRules[] = {
     {"c", 136, kAny, "rwm"}                                              // pts
 };
 
+bool IsDefault(const nlohmann::json& rule) {
+  const std::string type = rule.value("type", "a");
+  const uint64_t major = rule.value("major", kAny);
+  const uint64_t minor = rule.value("minor", kAny);
+  const std::string access = rule.value("access", "rwm");
+  return std::any_of(std::begin(kRules), std::end(kRules), [&](const DefaultRule& known) {
+    const std::string_view granted = known.access;
+    return type == known.type && (known.major == kAny || known.major == major) &&
+           (known.minor == kAny || known.minor == minor) &&
+           access.find_first_not_of(granted) == std::string::npos;
+  });
+}
+
 }  // namespace
 
 nlohmann::json WithDefaultDevices(const nlohmann::json& resources) {
@@ -38,6 +55,18 @@ nlohmann::json WithDefaultDevices(const nlohmann::json& resources) {
     rules.push_back(std::move(entry));
   }
   return result;
+}
+
+bool AllowsMoreThanDefaultDevices(const nlohmann::json& resources) {
+  const auto rules = resources.find("devices");
+  if (!resources.is_object() || rules == resources.end() || !rules->is_array()) return false;
+  return std::any_of(rules->begin(), rules->end(), [](const nlohmann::json& rule) {
+    try {
+      return rule.value("allow", false) && !IsDefault(rule);
+    } catch (const nlohmann::json::exception&) {
+      return true;  // of another shape: who parses the rules says what is wrong
+    }
+  });
 }
 
 }  // namespace ocid

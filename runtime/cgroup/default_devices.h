@@ -16,6 +16,9 @@ namespace ocid {
 // linux.resources, or null, with the rules for the default devices after its own.
 nlohmann::json WithDefaultDevices(const nlohmann::json& resources);
 
+// Whether its rules allow anything beyond those.
+bool AllowsMoreThanDefaultDevices(const nlohmann::json& resources);
+
 }  // namespace ocid
 
 #endif  // OCID_RUNTIME_CGROUP_DEFAULT_DEVICES_H_

@@ -1,7 +1,5 @@
 #include "runtime/oci/json_text.h"
 
-#include <openssl/evp.h>
-
 #include <array>
 #include <charconv>
 #include <cmath>
@@ -266,21 +264,6 @@ std::string CanonicalJson(const Json& value) {
   std::string text;
   AppendCanonicalJson(value, text);
   return text;
-}
-
-std::string Sha256Digest(std::string_view bytes) {
-  constexpr std::string_view kHex = "0123456789abcdef";
-  std::array<unsigned char, EVP_MAX_MD_SIZE> hash;
-  unsigned int size = 0;
-  // The algorithm is fetched once: looking it up takes longer than hashing an ordinary spec.
-  static const EVP_MD* const kSha256 = EVP_MD_fetch(nullptr, "SHA256", nullptr);
-  EVP_Digest(bytes.data(), bytes.size(), hash.data(), &size, kSha256, nullptr);
-  std::string digest = "sha256:";
-  for (unsigned int i = 0; i < size; ++i) {
-    digest.push_back(kHex[hash[i] >> 4]);
-    digest.push_back(kHex[hash[i] & 15]);
-  }
-  return digest;
 }
 
 bool IsValidUtf8(std::string_view text) {

@@ -65,7 +65,6 @@ absl::StatusOr<OciSpec> OciSpec::Parse(std::string_view text) {
 }
 
 std::string OciSpec::Canonical() const { return CanonicalJson(*document_); }
-std::string OciSpec::Digest() const { return Sha256Digest(Canonical()); }
 
 std::string OciSpec::OciVersion() const { return StringAt(*document_, "/ociVersion"); }
 std::string OciSpec::RootPath() const { return StringAt(*document_, "/root/path"); }
