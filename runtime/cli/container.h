@@ -91,7 +91,8 @@ class Container {
 // Reads, upgrades and checks a bundle's configuration. `bundle` is absolute.
 absl::StatusOr<OciSpec> ReadBundleSpec(const std::string& bundle, const std::string& config_file);
 
-absl::StatusOr<std::unique_ptr<CgroupManager>> OpenCgroupManager(CgroupManagerKind kind);
+absl::StatusOr<std::unique_ptr<CgroupManager>> OpenCgroupManager(
+    CgroupManagerKind kind, bool prefer_device_programs = false);
 
 // What the compiler must know about this host.
 HostFacts ReadHostFacts();

@@ -23,6 +23,8 @@ namespace {
 constexpr size_t kMaxIdBytes = 1024;
 constexpr size_t kMaxFileBytes = size_t{32} << 20;
 constexpr char kGate[] = "gate";
+constexpr char kRecord[] = "state.json";
+constexpr char kIntent[] = "intent.json";
 
 absl::Status MakeDirectories(const std::string& path) {
   struct stat info = {};
@@ -248,15 +250,22 @@ absl::Status StateDirectory::WriteFile(const char* name, std::string_view bytes)
 }
 
 absl::StatusOr<ContainerRecord> StateDirectory::ReadRecord() const {
-  const absl::StatusOr<std::string> text = ReadFile("state.json");
+  absl::StatusOr<std::string> text = ReadFile(kRecord);
+  if (absl::IsNotFound(text.status())) text = ReadFile(kIntent);
   if (!text.ok()) return text.status();
   const absl::StatusOr<nlohmann::json> json = ParseJson(*text);
-  if (!json.ok()) return Annotate(json.status(), "state.json");
+  if (!json.ok()) return Annotate(json.status(), kRecord);
   return ContainerRecord::FromJson(*json);
 }
 
+// The intent has a name of its own: a rename onto an existing file makes ext4 write the data out
+// before it goes on (auto_da_alloc), some milliseconds for a file that need not survive anything.
 absl::Status StateDirectory::WriteRecord(const ContainerRecord& record) const {
-  return WriteFile("state.json", CanonicalJson(record.ToJson()));
+  const bool launched = record.pid != 0;
+  const absl::Status written =
+      WriteFile(launched ? kRecord : kIntent, CanonicalJson(record.ToJson()));
+  if (written.ok() && launched) unlinkat(fd_.get(), kIntent, 0);
+  return written;
 }
 
 absl::StatusOr<OciSpec> StateDirectory::ReadSpec() const {
@@ -294,8 +303,12 @@ ContainerStatus StateDirectory::StatusOf(const ContainerRecord& record) const {
 }
 
 absl::Status StateDirectory::Remove() const {
-  for (const char* name :
-       {"gate", "plan", "config.json", "state.json", ".plan", ".config.json", ".state.json"}) {
+  for (const char* name : {kGate, "plan", "config.json", kRecord, kIntent}) {
+    unlinkat(fd_.get(), name, 0);
+  }
+  if (rmdir(path_.c_str()) == 0 || errno == ENOENT) return absl::OkStatus();
+  // Halves of files, by a command that was killed.
+  for (const char* name : {".plan", ".config.json", ".state.json", ".intent.json"}) {
     unlinkat(fd_.get(), name, 0);
   }
   if (rmdir(path_.c_str()) == 0 || errno == ENOENT) return absl::OkStatus();

@@ -1,6 +1,7 @@
 // What ocirun keeps of a container between two commands:
 //
-//   ROOT/ID/state.json   ContainerRecord, replaced as a whole
+//   ROOT/ID/intent.json  ContainerRecord before its process exists
+//   ROOT/ID/state.json   ContainerRecord from then on
 //   ROOT/ID/config.json  the spec that it was created with, upgraded where it was old
 //   ROOT/ID/plan         its launch plan: hooks of later commands, and words for failures
 //   ROOT/ID/gate         the socket at which init waits for `start`; gone when it was started

@@ -116,11 +116,13 @@ absl::StatusOr<LaunchPlan> Compile(const ContainerRecord& record, const OciSpec&
 
 absl::StatusOr<std::unique_ptr<Cgroup>> MakeCgroup(const ContainerRecord& record,
                                                    const OciSpec& spec, CgroupManagerKind kind) {
-  const absl::StatusOr<std::unique_ptr<CgroupManager>> manager = OpenCgroupManager(kind);
-  if (!manager.ok()) return manager.status();
   const nlohmann::json* resources = ResolvePointer(spec.json(), "/linux/resources");
   const nlohmann::json none;
   const nlohmann::json& asked = resources == nullptr ? none : *resources;
+  // Rules of the user's own stay where people look for them.
+  const absl::StatusOr<std::unique_ptr<CgroupManager>> manager =
+      OpenCgroupManager(kind, /*prefer_device_programs=*/!AllowsMoreThanDefaultDevices(asked));
+  if (!manager.ok()) return manager.status();
   return (*manager)->Create(record.id, record.cgroups_path,
                             kind == CgroupManagerKind::kNone ? asked : WithDefaultDevices(asked));
 }
@@ -154,8 +156,10 @@ HostFacts ReadHostFacts() {
   return facts;
 }
 
-absl::StatusOr<std::unique_ptr<CgroupManager>> OpenCgroupManager(CgroupManagerKind kind) {
+absl::StatusOr<std::unique_ptr<CgroupManager>> OpenCgroupManager(CgroupManagerKind kind,
+                                                                 bool prefer_device_programs) {
   CgroupManagerOptions options;
+  options.prefer_device_programs = prefer_device_programs;
   options.kind = kind;
   options.parent = "ocirun";
   return CgroupManager::Open(options);

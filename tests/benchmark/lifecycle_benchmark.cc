@@ -82,18 +82,18 @@ bool RunProgram(const std::vector<std::string>& args) {
 }
 
 // A runtime from the command line, if it is installed and runs the bundle on this host at all.
-void AddRuntime(const std::string& program, const std::string& bundle,
+void AddRuntime(const std::string& name, const std::string& program, const std::string& bundle,
                 std::vector<Subject>& subjects) {
   const auto run = [program, bundle](const std::string& id) {
     return RunProgram({program, "run", "--bundle", bundle, id});
   };
-  if (!run("ocid-benchmark-" + program + "-probe")) {
-    std::printf("%s: not measured: not installed, or it refuses this host\n", program.c_str());
+  if (!run("ocid-benchmark-" + name + "-probe")) {
+    std::printf("%s: not measured: not installed, or it refuses this host\n", name.c_str());
     return;
   }
-  subjects.push_back({program + " run", [program, run](int round) {
-                        if (!run("ocid-benchmark-" + program + "-" + std::to_string(round))) {
-                          Fail(program + " run failed");
+  subjects.push_back({name + " run", [name, run](int round) {
+                        if (!run("ocid-benchmark-" + name + "-" + std::to_string(round))) {
+                          Fail(name + " run failed");
                         }
                       }});
 }
@@ -107,8 +107,9 @@ void MeasureLifecycle(DaemonUnderTest& daemon) {
                       }});
   subjects.push_back({"ocid: create, start, wait, delete over gRPC",
                       [&](int round) { daemon.LiveOnce("life-" + std::to_string(round)); }});
-  AddRuntime("crun", daemon.bundle(), subjects);
-  AddRuntime("runc", daemon.bundle(), subjects);
+  AddRuntime("ocirun", "runtime/cli/ocirun", daemon.bundle(), subjects);
+  AddRuntime("crun", "crun", daemon.bundle(), subjects);
+  AddRuntime("runc", "runc", daemon.bundle(), subjects);
   Measure(subjects);
   Print("life of /bin/true", subjects);
 }

@@ -18,7 +18,7 @@ MODULE = "github.com/opencontainers/runtime-tools"
 VERSION = "v0.9.1-0.20250523060157-0ea5ed0382a2"
 PROGRAMS = 58
 HERE = pathlib.Path(__file__).resolve().parent
-OCIRUN = pathlib.Path("runtime/cli/ocirun").resolve()
+OCIRUN = pathlib.Path(os.environ.get("OCIRUN") or "runtime/cli/ocirun").resolve()
 
 
 def go_command():
