@@ -37,8 +37,10 @@ std::string Now() {
   tm parts = {};
   gmtime_r(&now.tv_sec, &parts);
   char text[64];
-  const size_t size = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &parts);
-  snprintf(text + size, sizeof(text) - size, ".%09ldZ", now.tv_nsec);
+  // Not strftime(3), which reads the time zone's file first.
+  snprintf(text, sizeof(text), "%04d-%02d-%02dT%02d:%02d:%02d.%09ldZ", parts.tm_year + 1900,
+           parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec,
+           now.tv_nsec);
   return text;
 }
 
