@@ -54,7 +54,7 @@ SignalRelay::SignalRelay(UniqueFd signals, UniqueFd stop)
 SignalRelay::~SignalRelay() {
   const uint64_t one = 1;
   // An eventfd takes the first increment always.
-  static_cast<void>(::write(stop_.get(), &one, sizeof(one)));
+  [[maybe_unused]] const ssize_t written = ::write(stop_.get(), &one, sizeof(one));
   thread_.join();
 }
 
