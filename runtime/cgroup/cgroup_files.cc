@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -207,11 +208,19 @@ absl::StatusOr<bool> WaitForCgroupEvents(
     const std::function<bool(const CgroupEventValues&)>& done) {
   const absl::StatusOr<UniqueFd> file = OpenCgroupFile(directory, "cgroup.events", O_RDONLY);
   if (!file.ok()) return file.status();
-  while (true) {
+  // The kernel tells of one change in 10 ms at most (CGROUP_FILE_NOTIFY_MIN_INTV) and holds the
+  // others back, and most of what is waited for has happened within one: look first, wait then.
+  constexpr int kLooks = 50;
+  constexpr timespec kBetweenLooks = {0, 100'000};
+  for (int look = 0;; ++look) {
     const absl::StatusOr<std::string> text = ReadFromStart(*file, "cgroup.events");
     if (!text.ok()) return text.status();
     if (done(ParseFlatKeyed(*text))) return true;
     if (deadline.Passed()) return false;
+    if (look < kLooks) {
+      ::nanosleep(&kBetweenLooks, nullptr);
+      continue;
+    }
     // kernfs reports a change since the last read as POLLPRI.
     pollfd wait = {file->get(), POLLPRI, 0};
     ::poll(&wait, 1, deadline.PollMilliseconds());
