@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "client/error.h"
 
 namespace ocid {
@@ -340,6 +341,7 @@ absl::StatusOr<v1::Capabilities> SystemClient::GetCapabilities(CallOptions optio
 
 Client::Client(const std::shared_ptr<grpc::Channel>& channel, const Address& address)
     : address_(address),
+      channel_(channel),
       containers_(channel, address),
       execs_(channel, address),
       images_(channel, address),
@@ -366,8 +368,15 @@ absl::StatusOr<std::unique_ptr<Client>> Client::Connect(std::string_view address
   // No proxy and no service config stand between us and a local socket: do not look for them.
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   arguments.SetInt(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);
+  // A daemon that restarts is back within a second, and trying a local socket costs nothing.
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 200);
   return std::unique_ptr<Client>(
       new Client(grpc::CreateCustomChannel(parsed->target, credentials, arguments), *parsed));
+}
+
+bool Client::WaitUntilReachable(absl::Duration timeout) {
+  return channel_->WaitForConnected(absl::ToChronoTime(absl::Now() + timeout));
 }
 
 ServerStream<v1::LogEntry> Client::ReadLog(const v1::ReadLogRequest& request, CallOptions options) {

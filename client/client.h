@@ -227,6 +227,9 @@ class Client {
   static absl::StatusOr<std::unique_ptr<Client>> Connect(std::string_view address,
                                                          const ClientOptions& options = {});
 
+  // Waits until the daemon answers at the address; false where it does not within `timeout`.
+  bool WaitUntilReachable(absl::Duration timeout);
+
   const Address& address() const { return address_; }
   ContainerClient& containers() { return containers_; }
   ExecClient& execs() { return execs_; }
@@ -242,6 +245,7 @@ class Client {
   Client(const std::shared_ptr<grpc::Channel>& channel, const Address& address);
 
   Address address_;
+  std::shared_ptr<grpc::Channel> channel_;
   ContainerClient containers_;
   ExecClient execs_;
   ImageClient images_;

@@ -81,6 +81,8 @@ absl::StatusOr<std::unique_ptr<CgroupManager>> OpenCgroups(const DaemonConfig& c
     options.parent = config.cgroup_parent;
     options.slice = config.cgroup_parent;
   }
+  // Every container has rules for devices, and none should wait for a v1 hierarchy because of them.
+  options.prefer_device_programs = true;
   options.allow_missing_controllers = config.allow_missing_controllers;
   return CgroupManager::Open(options);
 }

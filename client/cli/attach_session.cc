@@ -25,13 +25,8 @@ namespace {
 
 constexpr size_t kInputBytes = 32 << 10;
 constexpr absl::Duration kReattachFor = absl::Seconds(30);
-constexpr absl::Duration kReattachPause = absl::Milliseconds(200);
-
-// Output goes out as it comes: the user may be waiting for a prompt.
-void WriteNow(int fd, std::string_view bytes) {
-  Output output(fd);
-  output.Write(bytes);
-}
+constexpr absl::Duration kPipePatience = absl::Seconds(1);
+constexpr absl::Duration kReattachPause = absl::Milliseconds(500);
 
 }  // namespace
 
@@ -77,7 +72,7 @@ absl::Status AttachSession::Attach() {
   const uint64_t lost =
       (opened.stdout_offset() - stdout_offset_) + (opened.stderr_offset() - stderr_offset_);
   if (stdout_offset_ + stderr_offset_ > 0 && lost > 0) {
-    WriteNow(stdio_.err, absl::StrCat("ocictl: ", lost, " bytes of output are no longer kept\n"));
+    Write(stdio_.err, absl::StrCat("ocictl: ", lost, " bytes of output are no longer kept\n"));
   }
   stdout_offset_ = opened.stdout_offset();
   stderr_offset_ = opened.stderr_offset();
@@ -128,11 +123,11 @@ bool AttachSession::Pump(v1::ExitStatus& exit) {
   while (stream_->Read(response)) {
     switch (response.message_case()) {
       case v1::AttachResponse::kStdout:
-        WriteNow(stdio_.out, response.stdout().data());
+        Write(stdio_.out, response.stdout().data());
         stdout_offset_ = response.stdout().offset() + response.stdout().data().size();
         break;
       case v1::AttachResponse::kStderr:
-        WriteNow(stdio_.err, response.stderr().data());
+        Write(stdio_.err, response.stderr().data());
         stderr_offset_ = response.stderr().offset() + response.stderr().data().size();
         break;
       case v1::AttachResponse::kExit:
@@ -146,13 +141,30 @@ bool AttachSession::Pump(v1::ExitStatus& exit) {
   return false;
 }
 
+// Output goes out as it comes: the user may be waiting for a prompt.
+void AttachSession::Write(int fd, std::string_view bytes) {
+  Output output(fd);
+  output.Write(bytes);
+  output.Flush();
+  if (!output.closed() || fd != stdio_.out) return;
+  const absl::Time now = absl::Now();
+  if (reader_gone_ == absl::InfiniteFuture()) {
+    reader_gone_ = now;
+    SendSignal(SIGPIPE);
+  } else if (now - reader_gone_ > kPipePatience) {
+    reader_gone_ = now;
+    SendSignal(SIGKILL);
+  }
+}
+
 absl::Status AttachSession::Reattach(const absl::Status& lost) {
   const absl::Time deadline = absl::Now() + kReattachFor;
   absl::Status status = lost;
   while (absl::Now() < deadline && !given_up_) {
+    // Not a sleep: gRPC reads a connection's first bytes only while somebody waits for them.
+    if (!client_.WaitUntilReachable(kReattachPause)) continue;
     status = Attach();
     if (!IsUnreachable(DecodeError(status))) return status;
-    absl::SleepFor(kReattachPause);
   }
   return status;
 }
@@ -220,10 +232,14 @@ void AttachSession::ReadInput() {
 }
 
 void AttachSession::HandleSignal(int signal) {
-  if (signal == SIGWINCH) {
-    if (target_.terminal) SendSize();
-    return;
+  if (signal != SIGWINCH) {
+    SendSignal(signal);
+  } else if (target_.terminal) {
+    SendSize();
   }
+}
+
+void AttachSession::SendSignal(int signal) {
   absl::Status status;
   if (target_.exec_id.empty()) {
     v1::KillContainerRequest request;
@@ -237,6 +253,7 @@ void AttachSession::HandleSignal(int signal) {
     request.set_signal(SignalName(signal));
     status = client_.execs().Kill(request);
   }
+  // Any other failure says that the process has ended, which the stream says better.
   if (IsUnreachable(DecodeError(status))) given_up_ = true;
 }
 

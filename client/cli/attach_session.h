@@ -8,6 +8,10 @@
 // When the daemon restarts in the middle, the session attaches again from the bytes it has: no
 // output is lost or doubled that the daemon still keeps.
 //
+// When the reader of our standard output goes away while the process writes, the process gets
+// SIGPIPE, and SIGKILL where it writes on for a second: the end that a program of ours would have
+// had.
+//
 // Belongs to the main thread; SignalRelay::Block() must have been called before the client was
 // made.
 #ifndef OCID_CLIENT_CLI_ATTACH_SESSION_H_
@@ -18,10 +22,12 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <thread>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "client/cli/output.h"
 #include "client/cli/signals.h"
 #include "client/cli/terminal.h"
@@ -64,6 +70,8 @@ class AttachSession {
   absl::Status Attach();
   // Reads until the stream ends; true where it ended with the process.
   bool Pump(v1::ExitStatus& exit);
+  void Write(int fd, std::string_view bytes);
+  void SendSignal(int signal);
   absl::Status Reattach(const absl::Status& lost);
   absl::StatusOr<v1::ExitStatus> WaitForExit();
   void ReadInput();
@@ -79,6 +87,8 @@ class AttachSession {
   std::unique_ptr<AttachStream> stream_;
   uint64_t stdout_offset_ = 0;
   uint64_t stderr_offset_ = 0;
+
+  absl::Time reader_gone_ = absl::InfiniteFuture();  // when our standard output was closed
 
   std::thread input_thread_;
   UniqueFd stop_input_;

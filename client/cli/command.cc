@@ -31,6 +31,8 @@ std::string Describe(std::string_view subject, const ApiError& error) {
       error.reason.empty() ? absl::StatusCodeToString(error.code) : error.reason;
   absl::StrAppend(&text, " (", reason, ")\n");
   for (const ApiError::FieldViolation& violation : error.field_violations) {
+    // A single violation often is the message.
+    if (absl::EndsWith(error.message, violation.field + ": " + violation.description)) continue;
     absl::StrAppend(&text, "  ", violation.field.empty() ? "/" : Printable(violation.field), ": ",
                     Printable(violation.description), "\n");
   }

@@ -16,13 +16,18 @@ struct Flags {
   bool no_follow = false;
 };
 
+// A container that was not there before, or is not any more, has no state.
+std::string StateText(v1::ContainerState state) {
+  return state == v1::CONTAINER_STATE_UNSPECIFIED ? "nothing" : EnumText(state);
+}
+
 std::string Describe(const v1::Event& event) {
   std::string text;
   if (event.type() == v1::Event::GAP) {
     return absl::StrCat("events up to ", event.gap_end() - 1, " are no longer kept");
   }
   if (event.type() == v1::Event::STATE_CHANGED) {
-    absl::StrAppend(&text, EnumText(event.previous_state()), " -> ", EnumText(event.state()));
+    absl::StrAppend(&text, StateText(event.previous_state()), " -> ", StateText(event.state()));
   }
   if (!event.exec_id().empty()) absl::StrAppend(&text, "exec ", event.exec_id());
   if (event.has_exit_status()) {

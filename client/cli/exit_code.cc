@@ -7,16 +7,18 @@
 namespace ocid::cli {
 namespace {
 
+constexpr char kAccess[] = "13";  // EACCES
+constexpr char kNoExec[] = "8";   // ENOEXEC
+
 // A launch that failed in execve(2) because the file is no program, or none that we may run.
 bool IsNotExecutable(const ApiError& error) {
   if (error.reason != "LAUNCH_FAILED") return false;
-  const auto cause = error.metadata.find("errno");
-  if (cause == error.metadata.end()) return false;
-  const auto step = error.metadata.find("step");
-  const bool in_exec =
-      step == error.metadata.end() || step->second.find("exec") != std::string::npos;
-  return in_exec && (cause->second == "EACCES" || cause->second == "ENOEXEC" ||
-                     cause->second == "13" || cause->second == "8");
+  const auto is = [&](const char* key, const char* value) {
+    const auto found = error.metadata.find(key);
+    return found != error.metadata.end() && found->second == value;
+  };
+  // The one launch step that comes of process.args is the execve itself.
+  return is("spec_pointer", "/process/args") && (is("errno", kAccess) || is("errno", kNoExec));
 }
 
 }  // namespace

@@ -32,9 +32,9 @@ TEST(ExitCodeFor, AMissingProgramIs127AndOneThatCannotRun126) {
   EXPECT_EQ(ExitCodeFor(Error(absl::StatusCode::kFailedPrecondition, "EXECUTABLE_NOT_FOUND"), true),
             127);
   ApiError error = Error(absl::StatusCode::kFailedPrecondition, "LAUNCH_FAILED");
-  error.metadata = {{"step", "execve /data"}, {"errno", "EACCES"}};
+  error.metadata = {{"spec_pointer", "/process/args"}, {"errno", "13"}};
   EXPECT_EQ(ExitCodeFor(error, true), 126);
-  error.metadata["step"] = "mount proc on /proc";
+  error.metadata["spec_pointer"] = "/mounts/0";
   EXPECT_EQ(ExitCodeFor(error, true), 125);
 }
 

@@ -46,6 +46,13 @@ ordered_json StringValue(const FieldDescriptor& field, const std::string& value)
   return holds_json ? Embedded(value) : ordered_json(value);
 }
 
+// "edits" of edits_json: what is printed is the document, not a text.
+std::string JsonName(const FieldDescriptor& field) {
+  constexpr std::string_view kSuffix = "_json";
+  const std::string& name = field.name();
+  return name.ends_with(kSuffix) ? name.substr(0, name.size() - kSuffix.size()) : name;
+}
+
 ordered_json MessageValue(const Message& message) {
   if (const auto* time = dynamic_cast<const google::protobuf::Timestamp*>(&message)) {
     return FormatTime(*time);
@@ -140,7 +147,7 @@ ordered_json ToJson(const Message& message) {
         list.push_back(RepeatedValue(message, field, k));
       }
     } else if (!field.has_presence() || reflection.HasField(message, &field)) {
-      object[field.name()] = SingularValue(message, field);
+      object[JsonName(field)] = SingularValue(message, field);
     }
   }
   return object;

@@ -3,8 +3,8 @@
 // Not protobuf's own JSON mapping, which scripts find awkward: here names are the proto's, 64-bit
 // numbers are numbers, enum values are lower-case without their type's prefix ("running"),
 // durations are seconds as a number, times are RFC 3339 in UTC. Scalars and lists are always there;
-// messages and `optional` fields where they are set. Strings that hold JSON (fields ending in
-// _json) are that JSON.
+// messages and `optional` fields where they are set. Strings that hold JSON are that JSON,
+// under the name without _json.
 //
 // Functions of values: thread-compatible, nothing blocks.
 #ifndef OCID_CLIENT_CLI_PROTO_JSON_H_

@@ -128,10 +128,10 @@ const CommandSpec kRunCommand = {
         "In the foreground its output is ours, SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1 and "
         "SIGUSR2 go\n"
         "to it, and its exit code is ours. With -t, Ctrl-P Ctrl-Q detaches and leaves it running. "
-        "When\n"
-        "standard output is closed, the program runs on. Words behind the ID, or behind --, "
-        "replace\n"
-        "the bundle's command.",
+        "Where\n"
+        "standard output is closed, it ends as a program here would: SIGPIPE, a second later "
+        "SIGKILL.\n"
+        "Words behind the ID, or behind --, replace the bundle's command.",
     .examples =
         "$ ocictl run --rm --bundle ./hello hello\n"
         "# A shell\n"

@@ -91,7 +91,9 @@ int PrintOnce(Context& context, const Flags& flags) {
     list.push_back(ToJson(*stats));
     return absl::OkStatus();
   });
-  context.out().Write(context.json() ? PrettyJson(list) : table.Format());
+  if (code == kSuccess || !list.empty()) {
+    context.out().Write(context.json() ? PrettyJson(list) : table.Format());
+  }
   return code;
 }
 

@@ -12,6 +12,7 @@
 #include "daemon/container/public_error.h"
 #include "daemon/store/store_layout.h"
 #include "runtime/base/error_details.h"
+#include "runtime/cgroup/default_devices.h"
 #include "runtime/cgroup/unit_settings.h"
 
 namespace ocid {
@@ -28,11 +29,14 @@ LogLimits LogLimitsOf(const v1::ContainerConfig& config) {
   return limits;
 }
 
-nlohmann::json ResourcesOf(const OciSpec& spec) {
+// linux.resources as the cgroup is to hold them, with the rules for the default devices.
+nlohmann::json ResourcesOf(const OciSpec& spec, CgroupManagerKind kind) {
+  nlohmann::json resources;
   const auto linux_member = spec.json().find("linux");
-  if (linux_member == spec.json().end() || !linux_member->is_object()) return nullptr;
-  const auto resources = linux_member->find("resources");
-  return resources == linux_member->end() ? nlohmann::json() : *resources;
+  if (linux_member != spec.json().end() && linux_member->is_object()) {
+    resources = linux_member->value("resources", nlohmann::json());
+  }
+  return kind == CgroupManagerKind::kNone ? resources : WithDefaultDevices(resources);
 }
 
 }  // namespace
@@ -40,7 +44,7 @@ nlohmann::json ResourcesOf(const OciSpec& spec) {
 void Container::Create(const v1::CreateContainerRequest& request, const Caller& caller,
                        std::string digest, Done<v1::Container> callback) {
   OnLane(std::move(callback), [request, caller, digest = std::move(digest)](
-                              Container& self, Lane::Turn turn, Done<v1::Container> done) {
+                                  Container& self, Lane::Turn turn, Done<v1::Container> done) {
     absl::StatusOr<v1::Container> answer = self.DoCreate(request, caller, digest);
     const bool made = answer.ok() && !request.validate_only();
     if (!made) {  // the id is free again before anybody is told
@@ -57,14 +61,12 @@ void Container::Create(const v1::CreateContainerRequest& request, const Caller& 
 }
 
 absl::StatusOr<v1::Container> Container::DoCreate(const v1::CreateContainerRequest& request,
-                                                  const Caller& caller,
-                                                  const std::string& digest) {
+                                                  const Caller& caller, const std::string& digest) {
   if (services_.closing) {
     return MakeError(absl::StatusCode::kUnavailable, "SHUTTING_DOWN", "the daemon shuts down");
   }
   const absl::Time now = services_.timers.Now();
-  absl::StatusOr<GeneratedSpec> generated =
-      services_.compiler.Generate(id_, request.config(), now);
+  absl::StatusOr<GeneratedSpec> generated = services_.compiler.Generate(id_, request.config(), now);
   if (!generated.ok()) return generated.status();
 
   *view_.mutable_config() = request.config();
@@ -78,8 +80,8 @@ absl::StatusOr<v1::Container> Container::DoCreate(const v1::CreateContainerReque
   DescribeSpec(*generated);
 
   if (request.validate_only()) {
-    const absl::Status cgroup =
-        services_.cgroups.Validate(id_, cgroups_path_, ResourcesOf(generated->spec));
+    const absl::Status cgroup = services_.cgroups.Validate(
+        id_, cgroups_path_, ResourcesOf(generated->spec, services_.cgroups.kind()));
     if (!cgroup.ok()) return cgroup;
     const absl::StatusOr<CompiledPlan> plan =
         services_.compiler.CompilePlan(id_, request.config(), generated->spec, {});
@@ -144,15 +146,16 @@ absl::Status Container::Launch(const GeneratedSpec& generated, internal::Contain
     if (!prepared.ok()) return prepared;
   }
   absl::StatusOr<std::unique_ptr<Cgroup>> cgroup = services_.cgroups.Create(
-      id_, generated.spec.CgroupsPath(), ResourcesOf(generated.spec), unit->properties);
+      id_, generated.spec.CgroupsPath(), ResourcesOf(generated.spec, services_.cgroups.kind()),
+      unit->properties);
   if (!cgroup.ok()) return cgroup.status();
   absl::Cleanup remove_cgroup = [&] {
     const absl::Status removed = (*cgroup)->Remove(services_.kill_timeout);
     if (removed.ok()) return;
     Log(LogLevel::kWarning, "launch: cgroup left behind", {{"container", id_}, {"error", removed}});
   };
-  const absl::StatusOr<CompiledPlan> plan = services_.compiler.CompilePlan(
-      id_, view_.config(), generated.spec, (*cgroup)->Paths());
+  const absl::StatusOr<CompiledPlan> plan =
+      services_.compiler.CompilePlan(id_, view_.config(), generated.spec, (*cgroup)->Paths());
   if (!plan.ok()) return plan.status();
 
   internal::Generation* const generation = record.add_generations();
@@ -220,14 +223,12 @@ SupervisorCallbacks Container::MakeCallbacks() {
   };
   callbacks.on_exec_exit = [weak](const std::string& exec_id, const ExitRecord& record) {
     if (const std::shared_ptr<Container> self = weak.lock()) {
-      self->services_.pool.Post(
-          [self, exec_id, record] { self->HandleExecExit(exec_id, record); });
+      self->services_.pool.Post([self, exec_id, record] { self->HandleExecExit(exec_id, record); });
     }
   };
   callbacks.on_lost = [weak, generation] {
     if (const std::shared_ptr<Container> self = weak.lock()) {
-      self->lane_->PushAlways(
-          [self, generation](Lane::Turn) { self->HandleLost(generation); });
+      self->lane_->PushAlways([self, generation](Lane::Turn) { self->HandleLost(generation); });
     }
   };
   return callbacks;

@@ -10,6 +10,7 @@
 #include "google/protobuf/util/field_mask_util.h"
 #include "nlohmann/json.hpp"
 #include "runtime/base/error_details.h"
+#include "runtime/cgroup/default_devices.h"
 
 namespace ocid {
 namespace {
@@ -58,7 +59,8 @@ absl::StatusOr<UpdateParts> ParseMask(const FieldMask& mask) {
 }  // namespace
 
 void Container::Update(const v1::UpdateContainerRequest& request, Done<v1::Container> callback) {
-  OnLane(std::move(callback), [request](Container& self, Lane::Turn turn, Done<v1::Container> done) {
+  OnLane(std::move(callback), [request](Container& self, Lane::Turn turn,
+                                        Done<v1::Container> done) {
     const auto update = [&]() -> absl::Status {
       const absl::Status legal = self.Check(LifecycleEvent::kUpdate);
       if (!legal.ok()) return legal;
@@ -81,7 +83,8 @@ void Container::Update(const v1::UpdateContainerRequest& request, Done<v1::Conta
       if (parts->labels) *config.mutable_labels() = request.labels();
       if (parts->restart_policy) *config.mutable_restart_policy() = request.restart_policy();
 
-      const nlohmann::json resources = ToOciResources(changed);
+      nlohmann::json resources = ToOciResources(changed);
+      if (resources.contains("devices")) resources = WithDefaultDevices(resources);
       if (!resources.empty()) {
         const absl::Status valid =
             self.services_.cgroups.Validate(self.id_, self.cgroups_path_, resources);

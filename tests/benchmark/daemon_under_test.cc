@@ -86,6 +86,11 @@ DaemonUnderTest::DaemonUnderTest() {
   char folder[] = "/tmp/ocid-benchmark-XXXXXX";
   if (mkdtemp(folder) == nullptr) Fail("mkdtemp: " + std::string(strerror(errno)));
   folder_ = folder;
+  // On a tmpfs, as in production: files there are replaced and removed on the way of every call, and
+  // ext4 makes a removal wait for the writeback that a rename over an older file begins.
+  char state[] = "/dev/shm/ocid-benchmark-XXXXXX";
+  if (mkdtemp(state) == nullptr) Fail("mkdtemp: " + std::string(strerror(errno)));
+  state_ = state;
   rootfs_ = folder_ + "/rootfs";
   bundle_ = folder_ + "/true";
   sleeper_bundle_ = folder_ + "/sleep";
@@ -96,7 +101,7 @@ DaemonUnderTest::DaemonUnderTest() {
   const std::string address = "unix://" + folder_ + "/ocid.sock";
   std::vector<std::string> args = {kDaemon,
                                    "--root=" + folder_ + "/root",
-                                   "--state=" + folder_ + "/state",
+                                   "--state=" + state_,
                                    "--listen=" + address,
                                    "--supervisor=" + fs::canonical(kSupervisor).string(),
                                    "--cgroup-parent=" + fs::path(folder_).filename().string(),
@@ -123,6 +128,7 @@ DaemonUnderTest::~DaemonUnderTest() {
   for (const char* hierarchy : {"/sys/fs/cgroup/", "/sys/fs/cgroup/unified/"}) {
     fs::remove(hierarchy + name, ignored);  // the parent cgroup, empty by now
   }
+  fs::remove_all(state_, ignored);
   fs::remove_all(folder_, ignored);
 }
 

@@ -42,6 +42,7 @@ class DaemonUnderTest {
   struct Stubs;
 
   std::string folder_;
+  std::string state_;
   std::string rootfs_;
   std::string bundle_;
   std::string sleeper_bundle_;

@@ -216,3 +216,18 @@ def test_version_and_info_answer(daemon):
     info = json.loads(daemon.ctl("--format", "json", "info").stdout)
     assert info["root_dir"] == str(daemon.root)
     assert os.path.isdir(info["state_dir"])
+
+
+def test_a_cdi_device_is_usable_inside_and_so_are_the_default_devices(daemon, container):
+    folder = daemon.folder / "cdi"
+    folder.mkdir(exist_ok=True)
+    (folder / "sample.json").write_text(json.dumps({
+        "cdiVersion": "0.6.0", "kind": "test.example/sample",
+        "devices": [{"name": "log", "containerEdits": {
+            "env": ["SAMPLE=yes"],
+            "deviceNodes": [{"path": "/dev/sample", "hostPath": "/dev/fuse", "permissions": "r"}]}}]}))
+    bundle = daemon.bundle("sh", "-c", "echo $SAMPLE; test -c /dev/sample && (exec 3< /dev/sample) && echo opened; "
+                           "echo x > /dev/null && head -c 1 /dev/urandom | wc -c; (exec 3> /dev/sample) || echo refused")
+    out = daemon.ctl("run", "--rm", "--bundle", bundle, "--device", "test.example/sample=log", container).stdout
+    assert out.split() == ["yes", "opened", "1", "refused"]
+    (folder / "sample.json").unlink()

@@ -15,10 +15,12 @@ from dataclasses import dataclass, field
 BAZEL = os.environ.get("BAZEL", "bazel")
 BENCHMARK = "//tests/benchmark:lifecycle_benchmark"
 
+# What users run and deploy/quickstart builds: so that one build serves both.
+DEFAULT_CONFIG = "opt"
+
 # In this order: what is fast and small first.
 QUICK = ("unit tests", ["--build_tests_only", "--test_tag_filters=-requires-root"])
-PRIVILEGED = ("suites that need root",
-              ["--build_tests_only", "--test_tag_filters=requires-root", "--config=opt"])
+PRIVILEGED = ("suites that need root", ["--build_tests_only", "--test_tag_filters=requires-root"])
 
 
 @dataclass
@@ -107,20 +109,33 @@ def run_tests(title, flags, targets):
     return counts
 
 
+def run_quickstart():
+    """deploy/quickstart, as a new user would run it: one case."""
+    print("==== quickstart", flush=True)
+    done = subprocess.run(["deploy/quickstart"], check=False, text=True,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    passed = done.returncode == 0 and "All of that took" in done.stdout
+    if not passed:
+        print(done.stdout)
+    print(f"---- quickstart: {'passed' if passed else 'FAILED'}", flush=True)
+    return Counts(passed=int(passed), failed=int(not passed))
+
+
 def run_benchmark(flags):
-    return subprocess.run([BAZEL, "run", "--config=opt", *flags, BENCHMARK], check=False).returncode
+    return subprocess.run([BAZEL, "run", *flags, BENCHMARK], check=False).returncode
 
 
 def main():
     parser = argparse.ArgumentParser(prog="tests/run", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="unit tests only")
     parser.add_argument("--benchmark", action="store_true", help="benchmarks instead of tests")
-    parser.add_argument("--config", action="append", default=[], help="kind of build, see .bazelrc")
+    parser.add_argument("--config", action="append", default=[],
+                        help=f"kind of build, see .bazelrc; default: {DEFAULT_CONFIG}")
     parser.add_argument("targets", nargs="*", default=["//..."])
     options = parser.parse_args()
 
     os.chdir(pathlib.Path(__file__).resolve().parents[2])
-    flags = ["--config=" + config for config in options.config]
+    flags = ["--config=" + config for config in options.config or [DEFAULT_CONFIG]]
     if os.environ.get("CI") == "true":
         flags += ["--config=ci", "--test_env=CI=true"]
     if options.benchmark:
@@ -132,6 +147,9 @@ def main():
     totals = Counts()
     for title, suite_flags in suites:
         totals.add(run_tests(title, suite_flags + flags, options.targets))
+
+    if not options.quick and not options.config and options.targets == ["//..."]:
+        totals.add(run_quickstart())
 
     for test, reason in totals.reasons:
         print(f"skipped: {test}: {reason}")
