@@ -6,10 +6,14 @@
 #include <unistd.h>
 
 #include <array>
+#include <memory>
 #include <string_view>
+#include <utility>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
 #include "runtime/base/error_details.h"
+#include "runtime/base/mutex.h"
 
 namespace ocid {
 namespace {
@@ -128,6 +132,38 @@ absl::StatusOr<UniqueFd> LoadProgram(const std::vector<bpf_insn>& program) {
   UniqueFd loaded(Bpf(BPF_PROG_LOAD, attr));
   if (!loaded.valid()) return BpfError("load the device program");
   return loaded;
+}
+
+bool SameProgram(const std::vector<bpf_insn>& a, const std::vector<bpf_insn>& b) {
+  return a.size() == b.size() && memcmp(a.data(), b.data(), a.size() * sizeof(bpf_insn)) == 0;
+}
+
+// The program that was loaded last, for the next cgroup: most containers have the same rules, and
+// the kernel verifies and compiles a program each time that it is loaded.
+class LastProgram {
+ public:
+  absl::StatusOr<std::shared_ptr<const UniqueFd>> Get(const std::vector<bpf_insn>& program) {
+    {
+      const MutexLock lock(mutex_);
+      if (loaded_ != nullptr && SameProgram(program, program_)) return loaded_;
+    }
+    absl::StatusOr<UniqueFd> loaded = LoadProgram(program);
+    if (!loaded.ok()) return loaded.status();
+    const MutexLock lock(mutex_);
+    program_ = program;
+    loaded_ = std::make_shared<const UniqueFd>(*std::move(loaded));
+    return loaded_;
+  }
+
+ private:
+  Mutex mutex_;
+  std::vector<bpf_insn> program_ ABSL_GUARDED_BY(mutex_);
+  std::shared_ptr<const UniqueFd> loaded_ ABSL_GUARDED_BY(mutex_);
+};
+
+LastProgram& TheLastProgram() {
+  static auto& last = *new LastProgram;
+  return last;
 }
 
 // The programs on this cgroup that an earlier AttachDeviceProgram attached.
@@ -280,8 +316,17 @@ absl::StatusOr<bool> EvaluateDeviceProgram(const std::vector<bpf_insn>& program,
 absl::Status AttachDeviceProgram(BorrowedFd cgroup, const std::vector<bpf_insn>& program) {
   absl::StatusOr<std::vector<UniqueFd>> old = FindOurPrograms(cgroup);
   if (!old.ok()) return old.status();
-  absl::StatusOr<UniqueFd> loaded = LoadProgram(program);
-  if (!loaded.ok()) return loaded.status();
+  // A copy of its own where there is one already: the kernel refuses the same program twice.
+  std::shared_ptr<const UniqueFd> loaded;
+  if (old->empty()) {
+    absl::StatusOr<std::shared_ptr<const UniqueFd>> shared = TheLastProgram().Get(program);
+    if (!shared.ok()) return shared.status();
+    loaded = *std::move(shared);
+  } else {
+    absl::StatusOr<UniqueFd> fresh = LoadProgram(program);
+    if (!fresh.ok()) return fresh.status();
+    loaded = std::make_shared<const UniqueFd>(*std::move(fresh));
+  }
   bpf_attr attach{};
   attach.target_fd = static_cast<uint32_t>(cgroup.get());
   attach.attach_bpf_fd = static_cast<uint32_t>(loaded->get());
