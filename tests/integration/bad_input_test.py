@@ -17,8 +17,7 @@ def refuse(daemon):
         before = daemon.census()
         done = daemon.ctl(*args, check=False, **kwargs)
         assert done.returncode != 0, f"{args} succeeded:\n{done.stdout}"
-        # The daemon closes the client's connection a moment after the client has ended.
-        wait_until(lambda: daemon.census() == before, what=f"{args} changed nothing")
+        wait_until(lambda: not daemon.changes(before), what=f"{args} changed nothing")
         return done.stderr
     daemon.ctl("list")  # so that the census before the first has the descriptors of a connection
     return run

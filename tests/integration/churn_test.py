@@ -26,8 +26,7 @@ def live_once(api, containers, bundle, name):
 
 def settle(daemon, expected):
     """What the kernel removes a moment later, such as a supervisor's last mount, is given that moment."""
-    wait_until(lambda: daemon.census() == expected, seconds=15,
-               what=f"census of before: {expected}, now: {daemon.census()}")
+    wait_until(lambda: not daemon.changes(expected), seconds=15, what="everything as before")
 
 
 def test_two_hundred_in_a_row(api, fresh_daemon):

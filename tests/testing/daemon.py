@@ -139,6 +139,13 @@ class Daemon:
             "state folders": sorted(os.listdir(self.state / "containers")),
         }
 
+    def changes(self, before):
+        """What differs from a census of before. Fewer descriptors are no change: the daemon closes a
+        client's connection a moment after the client has ended, and the first census may have seen it."""
+        now = self.census()
+        return {name: f"{before[name]} -> {value}" for name, value in now.items()
+                if value != before[name] and not (name == "descriptors" and value < before[name])}
+
     def _runs_our_busybox(self, pid):
         try:
             return os.path.samefile(f"/proc/{pid}/exe", self.rootfs / "bin" / "busybox")
