@@ -68,6 +68,7 @@ struct SpecOverrides {
 };
 
 struct ImageRunConfig;  // daemon/image/image_store.h
+class PluginCalls;      // daemon/nri/plugin_calls.h
 
 struct SpecRequest {
   std::string container_id;
@@ -84,6 +85,9 @@ struct SpecRequest {
   // Qualified CDI device names, in the order of the request. Those that annotations with the prefix
   // cdi.k8s.io/ ask for come on top.
   std::vector<std::string> cdi_devices;
+  // The NRI plugins to ask, and what they are told besides the spec. Null: none. Lives as long as the
+  // run; only that run uses it.
+  PluginCalls* plugins = nullptr;
   // linux.cgroupsPath where neither bundle nor request names one.
   std::string default_cgroups_path;
 };
