@@ -6,6 +6,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "runtime/base/error_details.h"
 #include "runtime/cgroup/text.h"
 
@@ -54,6 +55,11 @@ bool IsUnitNameText(std::string_view text) {
     if (!letter && std::string_view(":_.-\\@").find(c) == std::string_view::npos) return false;
   }
   return true;
+}
+
+// What an id may have and a unit's name may not, as systemd escapes it: systemd.unit(5).
+std::string EscapeUnitName(std::string_view text) {
+  return absl::StrReplaceAll(AsAbsl(text), {{"+", "\\x2b"}});
 }
 
 // "-.slice", or "a-b-c.slice" without empty parts: the dashes are its place in the tree.
@@ -105,7 +111,7 @@ absl::StatusOr<ScopeName> ResolveScopeName(std::string_view default_slice, std::
   if (cgroups_path.find('\0') != std::string_view::npos) {
     return Invalid(cgroups_path, "must not contain NUL");
   }
-  ScopeName name{std::string(default_slice), absl::StrCat("ocid-", AsAbsl(id), ".scope")};
+  ScopeName name{std::string(default_slice), absl::StrCat("ocid-", EscapeUnitName(id), ".scope")};
   if (!cgroups_path.empty()) {
     const size_t first = cgroups_path.find(':');
     const size_t second =
@@ -119,7 +125,7 @@ absl::StatusOr<ScopeName> ResolveScopeName(std::string_view default_slice, std::
     if (!slice.empty()) name.slice = slice;
     if (unit.empty()) return Invalid(cgroups_path, "has no name");
     if (unit.ends_with(".slice")) return Invalid(cgroups_path, "must name a scope, not a slice");
-    name.scope = absl::StrCat(AsAbsl(prefix), prefix.empty() ? "" : "-", AsAbsl(unit), ".scope");
+    name.scope = absl::StrCat(AsAbsl(prefix), prefix.empty() ? "" : "-", EscapeUnitName(unit), ".scope");
   }
   if (!IsSliceName(name.slice)) {
     return Invalid(cgroups_path, absl::StrCat("\"", name.slice, "\" is not the name of a slice"));

@@ -48,6 +48,11 @@ TEST(ResolveScopeName, DashesOfASliceAreItsPlaceInTheTree) {
             "system.slice/p-x.scope");
 }
 
+TEST(ResolveScopeName, APlusIsEscapedAsSystemdDoes) {
+  EXPECT_EQ(ResolveScopeName("system.slice", "c++", "")->scope, "ocid-c\\x2b\\x2b.scope");
+  EXPECT_EQ(ResolveScopeName("system.slice", "web", ":p:a+b")->scope, "p-a\\x2bb.scope");
+}
+
 TEST(ResolveScopeName, RefusesWhatIsNotAUnitName) {
   for (const std::string path :
        {"/a/b", "a", "a:b", "a:b:c", "a--b.slice:p:n", "-a.slice:p:n",

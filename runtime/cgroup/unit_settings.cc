@@ -112,7 +112,10 @@ class UnitCompiler {
       Add("DeviceAllow", UnitProperty::DeviceRules());
       if (!rules.empty()) Add("DeviceAllow", std::move(rules));
     }
-    out_.rest.devices.reset();
+    // On a host that has v1 hierarchies systemd enforces the rules in the one for devices. A container
+    // that does not enter it needs them as a program of our own, too.
+    const bool enforced = layout_.v1.empty() || layout_.FindV1("devices") != nullptr;
+    if (enforced) out_.rest.devices.reset();
   }
 
   void CompileMemory() {

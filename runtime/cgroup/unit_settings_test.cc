@@ -128,6 +128,17 @@ TEST(CompileUnitSettings, AUnifiedValueThatIsNoNumberIsWrittenAsItIs) {
             "rest v2 memory.max = 64M\n");
 }
 
+TEST(CompileUnitSettings, DeviceRulesAreAProgramTooWhereTheirV1HierarchyIsNotEntered) {
+  CgroupLayout layout = Hybrid();
+  std::erase_if(layout.v1, [](const V1Hierarchy& hierarchy) {
+    return hierarchy.controllers[0] == "devices";
+  });
+  const char* const rules = R"({"devices": [{"allow": false, "access": "rwm"}]})";
+  EXPECT_EQ(Compile(rules, layout),
+            "DevicePolicy=strict\nDeviceAllow=[]\nrest device program\n");
+  EXPECT_EQ(Compile(rules, Hybrid()), "DevicePolicy=strict\nDeviceAllow=[]\n");
+}
+
 TEST(ParseUnitAnnotations, TakesListedPropertiesAndStripsOthers) {
   const auto parsed = ParseUnitAnnotations({
       {"org.systemd.property.CollectMode", "'inactive-or-failed'"},
