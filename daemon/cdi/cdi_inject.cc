@@ -105,16 +105,6 @@ void AddIdMapOption(const CdiMount& mount, std::vector<std::string>& options) {
   }
 }
 
-size_t Depth(const Json& mount) {
-  const Json* destination = FindMember(mount, "destination");
-  if (destination == nullptr || !destination->is_string()) return 0;
-  const auto& path = destination->get_ref<const std::string&>();
-  const auto slashes = [](const std::string& text) {
-    return static_cast<size_t>(std::count(text.begin(), text.end(), '/'));
-  };
-  return IsCleanPath(path) ? slashes(path) : slashes(CleanPath(path));
-}
-
 absl::Status AddMounts(const std::vector<CdiMount>& mounts, Json& document) {
   if (mounts.empty()) return absl::OkStatus();
   const bool id_mapped = HasUserNamespace(document);
@@ -128,18 +118,7 @@ absl::Status AddMounts(const std::vector<CdiMount>& mounts, Json& document) {
     absl::Status status = PutMount(std::move(object), document);
     if (!status.ok()) return status;
   }
-  // A mount must come after those that it lies in.
-  auto& all = document["mounts"].get_ref<Json::array_t&>();
-  std::vector<std::pair<size_t, Json*>> order;
-  order.reserve(all.size());
-  for (Json& mount : all) order.emplace_back(Depth(mount), &mount);
-  const auto shallower = [](const auto& a, const auto& b) { return a.first < b.first; };
-  if (std::is_sorted(order.begin(), order.end(), shallower)) return absl::OkStatus();
-  std::stable_sort(order.begin(), order.end(), shallower);
-  Json::array_t sorted;
-  sorted.reserve(all.size());
-  for (const auto& [depth, mount] : order) sorted.push_back(std::move(*mount));
-  all = std::move(sorted);
+  SortMounts(document);
   return absl::OkStatus();
 }
 

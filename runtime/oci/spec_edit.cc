@@ -68,6 +68,16 @@ bool IsMountAt(const Json& mount, std::string_view cleaned) {
   return IsCleanPath(path) ? path == cleaned : CleanPath(path) == cleaned;
 }
 
+size_t MountDepth(const Json& mount) {
+  const Json* destination = FindMember(mount, "destination");
+  if (destination == nullptr || !destination->is_string()) return 0;
+  const auto& path = destination->get_ref<const std::string&>();
+  const auto slashes = [](const std::string& text) {
+    return static_cast<size_t>(std::count(text.begin(), text.end(), '/'));
+  };
+  return IsCleanPath(path) ? slashes(path) : slashes(CleanPath(path));
+}
+
 }  // namespace
 
 absl::StatusOr<Json*> EnsureObject(std::initializer_list<std::string_view> path, Json& document) {
@@ -159,6 +169,21 @@ bool RemoveMount(std::string_view destination, Json& document) {
   if (it == elements->end()) return false;
   elements->erase(it);
   return true;
+}
+
+void SortMounts(Json& document) {
+  Json::array_t* mounts = FindArray({"mounts"}, document);
+  if (mounts == nullptr) return;
+  std::vector<std::pair<size_t, Json*>> order;
+  order.reserve(mounts->size());
+  for (Json& mount : *mounts) order.emplace_back(MountDepth(mount), &mount);
+  const auto shallower = [](const auto& a, const auto& b) { return a.first < b.first; };
+  if (std::is_sorted(order.begin(), order.end(), shallower)) return;
+  std::stable_sort(order.begin(), order.end(), shallower);
+  Json::array_t sorted;
+  sorted.reserve(mounts->size());
+  for (const auto& [depth, mount] : order) sorted.push_back(std::move(*mount));
+  *mounts = std::move(sorted);
 }
 
 absl::Status AddHook(std::string_view when, Json hook, Json& document) {

@@ -40,6 +40,8 @@ bool RemoveByMember(std::initializer_list<std::string_view> path, std::string_vi
 // compared as cleaned absolute paths: "/data/" is "/data".
 absl::Status PutMount(nlohmann::json mount, nlohmann::json& document);
 bool RemoveMount(std::string_view destination, nlohmann::json& document);
+// Puts each mount after those that it lies in: by depth of the destination, else as they stand.
+void SortMounts(nlohmann::json& document);
 
 absl::Status AddHook(std::string_view when, nlohmann::json hook, nlohmann::json& document);
 // Appends the group unless it is there.
