@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/prctl.h>
+#include <linux/sched.h>
 #include <sys/socket.h>
 
 #include "runtime/child/home_directory.h"
@@ -115,7 +116,24 @@ void PlaceDescriptors(const ChildArguments& arguments, StepMachine& machine) {
   if (result < 0) Fail(machine.socket, kFailedDescriptors, From(result));
 }
 
+// The launcher gets a child for a child, and waits for the first one, which ends here.
+Outcome CloneAgain(StepMachine& machine) {
+  raw::Close(machine.join);
+  machine.join = -1;
+  clone_args arguments = {};
+  arguments.flags = CLONE_PARENT;  // and its parent's exit signal
+  const long pid = raw::Call(SYS_clone3, &arguments, sizeof(arguments));
+  if (pid < 0) return From(pid);
+  if (pid > 0) {
+    SendMessage(machine.socket, {MessageKind::kCloned, static_cast<uint32_t>(pid), {}});
+    Exit(0);
+  }
+  AwaitGo(machine.socket);
+  return Done();
+}
+
 Outcome ExecuteStep(StepMachine& machine, const PlanStep& step) {
+  if (static_cast<Opcode>(step.opcode) == Opcode::kCloneAgain) return CloneAgain(machine);
   if (static_cast<Opcode>(step.opcode) == Opcode::kRunHook) {
     // Its own pid namespace is the one that a hook in the container sees.
     const auto pid = static_cast<pid_t>(raw::Call(SYS_getpid));

@@ -15,11 +15,12 @@ enum class MessageKind : uint32_t {
   kAtRuntimeHooks,  // child -> host: run them, then say go
   kReady,           // child -> host: at the gate
   kFailed,          // child -> host: the last thing that it says
+  kCloned,          // child -> host: `pid` goes on in its place, when told to go
 };
 
 struct SetupMessage {
   MessageKind kind = MessageKind::kGo;
-  uint32_t reserved = 0;
+  uint32_t pid = 0;  // kCloned: as the launcher sees it
   FailureRecord failure;
 };
 

@@ -102,8 +102,7 @@ long JoinNamespace(const char* path, uint64_t flag) {
   return raw::Call(SYS_setns, file.get(), flag);  // EINVAL if it is of another kind
 }
 
-long BeforeCloneStep(const PlanView& plan, const PlanStep& step, BorrowedFd join,
-                     NamespaceVisit& visit) {
+long BeforeCloneStep(const PlanView& plan, const PlanStep& step, NamespaceVisit& visit) {
   const auto opcode = static_cast<Opcode>(step.opcode);
   if (opcode == Opcode::kWriteProcSelf) return WriteProcSelf(plan, step);
   const uint64_t flags = step.number[0];
@@ -112,8 +111,6 @@ long BeforeCloneStep(const PlanView& plan, const PlanStep& step, BorrowedFd join
   switch (opcode) {
     case Opcode::kJoinNamespace:
       return JoinNamespace(plan.text(step.ref[0]), flags);
-    case Opcode::kJoinProcess:
-      return raw::Call(SYS_setns, join.get(), flags);
     case Opcode::kUnshare:
       return raw::Call(SYS_unshare, flags);
     default:
@@ -210,6 +207,34 @@ FailureRecord PrepareChild(const PlanView& plan, const OnCloned& on_cloned, bool
   return {};
 }
 
+// Takes the process that goes on in place of the first one. The first one is reaped, and on failure
+// nothing is left.
+FailureRecord AdoptSecondClone(Launched* launched) {
+  SetupMessage message;
+  int fd = -1;
+  const long received = ReceiveMessage(launched->status.get(), &message, &fd);
+  const UniqueFd passed(fd);
+  if (received == 0 || received == -ECONNRESET) return ReapSilent(launched);
+  if (received < 0 || message.kind != MessageKind::kCloned) {
+    Discard(launched);
+    const bool told = received > 0 && message.kind == MessageKind::kFailed;
+    return told && !message.failure.ok() ? message.failure : FailAt(kFailedSetup, -EPROTO);
+  }
+  raw::Retry(SYS_waitid, P_PIDFD, launched->pidfd.get(), nullptr, WEXITED, nullptr);
+  launched->pid = static_cast<pid_t>(message.pid);
+  // Our child, and not waited for yet: the number is still its own.
+  const long pidfd = raw::Call(SYS_pidfd_open, launched->pid, 0);
+  if (pidfd < 0) {
+    raw::Call(SYS_kill, launched->pid, SIGKILL);
+    raw::Retry(SYS_wait4, launched->pid, nullptr, 0, nullptr);
+    *launched = Launched();
+    return FailAt(kFailedClone, pidfd);
+  }
+  launched->pidfd.reset(static_cast<int>(pidfd));
+  SendMessage(launched->status.get(), kGoMessage);  // if it is gone, ReadStatus finds out why
+  return {};
+}
+
 long MakeSocketPair(unsigned preserve, UniqueFd* ours, UniqueFd* theirs) {
   int ends[2] = {-1, -1};
   const long made = raw::Call(SYS_socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends);
@@ -251,7 +276,8 @@ FailureRecord Launch(const PlanView& plan, const LaunchFds& fds, const OnCloned&
   arguments.cgroup_procs_count = fds.cgroup_procs_count;
   arguments.join = fds.join.get();
   arguments.preserve = fds.preserve;
-  arguments.hook_output = fds.hook_output.get();
+  // A plan that joins has no hooks, and the container can see what its process has open.
+  if (!plan.has(kPlanJoins)) arguments.hook_output = fds.hook_output.get();
   arguments.gate = fds.gate.get();
 
   int pidfd = -1;
@@ -268,7 +294,7 @@ FailureRecord Launch(const PlanView& plan, const LaunchFds& fds, const OnCloned&
   NamespaceVisit visit;
   for (uint32_t i = plan.begin(Phase::kBeforeClone);
        i < plan.end(Phase::kBeforeClone) && failure.ok(); ++i) {
-    const long result = BeforeCloneStep(plan, plan.step(i), fds.join, visit);
+    const long result = BeforeCloneStep(plan, plan.step(i), visit);
     if (result < 0) failure = FailAt(i, result);
   }
   long pid = -1;
@@ -290,7 +316,9 @@ FailureRecord Launch(const PlanView& plan, const LaunchFds& fds, const OnCloned&
     if (pid > 0) Discard(out);
     return failure;
   }
-  return plan.has(kPlanHasGate) ? ServeSetup(plan, fds, out) : FailureRecord();
+  if (plan.has(kPlanClonesAgain)) failure = AdoptSecondClone(out);
+  if (!failure.ok() || !plan.has(kPlanHasGate)) return failure;
+  return ServeSetup(plan, fds, out);
 }
 
 FailureRecord OpenGate(const Launched& launched) {

@@ -4,7 +4,9 @@
 //     socketpair, clone3 ------------------> put descriptors in place, enter cgroups
 //     on_cloned(), kAfterClone steps
 //     go ----------------------------------> (if there was anything to wait for)
-//                                            kSetup steps
+//                                            kRoot steps, to kCloneAgain
+//     <------------------------- cloned ---- (if the plan has one; the first child ends here)
+//     go ----------------------------------> in the clone: the other kRoot steps, kSetup steps
 //     <------------------------ console ---- (if the plan has one)
 //     <-------------------------- hooks ---- (if the plan has kRuntimeHooks steps)
 //     kRuntimeHooks steps, go -------------> kEnter steps
@@ -16,8 +18,7 @@
 //               failure     <-------------- a step failed, or the child died
 //
 // The caller must be single-threaded: Launch clones without atfork handlers, and for a plan that
-// joins a container it enters the container's pid namespace for its children for the length of one
-// clone. Uses raw types only, allocates nothing, throws nothing. Thread-hostile.
+// joins a pid namespace by its path it enters that for its children for the length of one clone. Uses raw types only, allocates nothing, throws nothing. Thread-hostile.
 //
 // Sources: clone(2), pidfd_open(2), setns(2), unix(7), runtime-spec runtime.md#lifecycle.
 #ifndef OCID_RUNTIME_LAUNCH_LAUNCHER_H_

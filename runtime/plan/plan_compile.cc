@@ -129,15 +129,14 @@ absl::StatusOr<LaunchPlan> CompileExec(const ExecPlanRequest& request) {
   ReadNamespaces(context);
   const JsonCursor process(request.process, "/process", &error);
   if (!process.exists()) process.Invalid("is missing");
-  writer.Add(Phase::kRoot, Opcode::kNewSession, "");
   CompileProcessPrepare(context, process, /*joins=*/true);
-  // The process is born into the pid namespace; all others it enters itself.
-  if ((context.named_namespaces & CLONE_NEWPID) != 0) {
-    writer.Add(Phase::kBeforeClone, Opcode::kJoinProcess, "", {CLONE_NEWPID});
-  }
   writer.Add(Phase::kRoot, Opcode::kJoinProcess, "",
-             {context.named_namespaces & ~uint64_t{CLONE_NEWPID},
-              context.has_own_mount_namespace() ? 0u : 1u});
+             {context.named_namespaces, context.has_own_mount_namespace() ? 0u : 1u});
+  if ((context.named_namespaces & CLONE_NEWPID) != 0) {
+    writer.header().flags |= kPlanClonesAgain;
+    writer.Add(Phase::kRoot, Opcode::kCloneAgain, "");
+  }
+  writer.Add(Phase::kRoot, Opcode::kNewSession, "");
   if ((context.named_namespaces & CLONE_NEWUSER) != 0) {
     writer.Add(Phase::kRoot, Opcode::kBecomeNamespaceRoot, "");
   }

@@ -268,18 +268,18 @@ TEST(CompileExec, JoinsInOneStepEachAndRunsTheProcess) {
   const auto plan = CompileExec({.spec = spec, .process = process, .id = "c1", .bundle = "/b"});
   ASSERT_TRUE(plan.ok()) << plan.status();
   EXPECT_EQ(plan->Text().substr(0, plan->Text().find("child: start")), R"(clone 
-host, before the clone
-   0  join the container's pid
 child: root
-   1  new session
-   2  write oom_score_adj  [/process/oomScoreAdj]
-   3  join the container's mount,network,uts,cgroup
+   0  write oom_score_adj  [/process/oomScoreAdj]
+   1  join the container's pid,mount,network,uts,cgroup
+   2  go on in a clone of the pid namespace
+   3  new session
 child: setup
    4  make a console of 24x80 for user 1  [/process/terminal]
 child: enter
    5  set RLIMIT_NOFILE 10 of 20  [/process/rlimits/0]
 )");
   EXPECT_TRUE(plan->view().has(kPlanJoins));
+  EXPECT_TRUE(plan->view().has(kPlanClonesAgain));
   EXPECT_TRUE(plan->view().has(kPlanHasConsole));
   EXPECT_FALSE(plan->view().has(kPlanHasGate));
 }

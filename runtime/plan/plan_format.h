@@ -27,7 +27,7 @@ inline constexpr uint32_t kMaxSlots = 256;
 
 // Who acts, and when. The steps of a plan are in this order.
 enum class Phase : uint8_t {
-  kBeforeClone,     // host: enter a pid namespace that the clone shall be born into
+  kBeforeClone,     // host: enter a named pid namespace that the clone shall be born into
   kAfterClone,      // host: write the id maps
   kRoot,            // child: root file system, and what only the host's root may open
   kSetup,           // child: mounts, devices, settings of the kernel
@@ -93,6 +93,8 @@ enum class Opcode : uint16_t {
   kExecute,              // n0 argument count, n1 environment count, n2 1: add a HOME for user n3;
                          // r0 arguments, r1 environment, r2 PATH to search if the first argument
                          // has no slash. The last step of its plan
+  kCloneAgain,           // the plan goes on in a clone, which is born into the pid namespace that
+                         // kJoinProcess has set for children; see kPlanClonesAgain
   kCount,
 };
 
@@ -156,6 +158,10 @@ enum PlanFlags : uint32_t {
   kPlanHasGate = 1,     // stops between kEnter and kStart until OpenGate
   kPlanHasConsole = 2,  // sends a pseudo-terminal's master to the host
   kPlanJoins = 4,       // needs LaunchFds::join
+  // Has a kCloneAgain. Processes of the container see, and with CAP_SYS_PTRACE look into, what is in
+  // their pid namespace: the one that enters it has left the host's root and descriptors behind
+  // (CVE-2016-9962).
+  kPlanClonesAgain = 8,
 };
 
 // Why a launch failed; all zero where it did not. It crosses process boundaries as it is.

@@ -231,6 +231,8 @@ std::string DescribeStep(const PlanView& plan, const PlanStep& step) {
       return absl::StrCat("join ", Names(kNamespaces, n[0]), " namespace ", r0);
     case Opcode::kJoinProcess:
       return absl::StrCat("join the container's ", Names(kNamespaces, n[0]));
+    case Opcode::kCloneAgain:
+      return "go on in a clone of the pid namespace";
     case Opcode::kWriteIdMaps:
       return "write the id maps";
     case Opcode::kUnshare:
