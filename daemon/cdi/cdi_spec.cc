@@ -164,10 +164,11 @@ absl::Status DecodeFields(const YamlNode& node, const std::vector<Field>& fields
   if (node.kind != YamlNode::Kind::kMap) return At(node, "must be a map");
   std::set<std::string_view> seen;
   for (const auto& [key, value] : node.members) {
-    const auto field = std::find_if(fields.begin(), fields.end(), [&key](const Field& candidate) {
-      return absl::EqualsIgnoreCase(
-          key, absl::string_view(candidate.name.data(), candidate.name.size()));
-    });
+    const auto field =
+        std::find_if(fields.begin(), fields.end(), [&name = key](const Field& candidate) {
+          return absl::EqualsIgnoreCase(
+              name, absl::string_view(candidate.name.data(), candidate.name.size()));
+        });
     if (field == fields.end()) {
       return At(value, absl::StrCat("unknown field \"", key.substr(0, 100), "\""));
     }

@@ -142,7 +142,7 @@ class TreeBuilder final : public YAML::EventHandler {
       frame.key = std::move(node.text);
       return;
     }
-    frame.node.members.emplace_back(*std::move(frame.key), std::move(node));
+    frame.node.members.push_back({*std::move(frame.key), std::move(node)});
     frame.key.reset();
   }
 
@@ -169,7 +169,7 @@ YamlNode FromJson(const Json& value) {
     case Json::value_t::object:
       node.kind = YamlNode::Kind::kMap;
       for (const auto& [name, member] : value.get_ref<const Json::object_t&>()) {
-        node.members.emplace_back(name, FromJson(member));
+        node.members.push_back({name, FromJson(member)});
       }
       return node;
     case Json::value_t::array:

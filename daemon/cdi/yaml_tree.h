@@ -14,12 +14,13 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
 
 namespace ocid {
+
+struct YamlMember;
 
 struct YamlNode {
   enum class Kind { kNull, kScalar, kSequence, kMap };
@@ -28,7 +29,12 @@ struct YamlNode {
   bool quoted = false;  // of a scalar: a string whatever it looks like
   std::string text;     // of a scalar
   std::vector<YamlNode> elements;
-  std::vector<std::pair<std::string, YamlNode>> members;  // in the order of the text
+  std::vector<YamlMember> members;  // in the order of the text
+};
+
+struct YamlMember {
+  std::string key;
+  YamlNode value;
 };
 
 struct YamlLimits {

@@ -99,6 +99,10 @@ absl::Status AddRules(void* context, const SeccompProfile& profile, SeccompProgr
         continue;
       }
       const int result = AddRule(context, rule, number);
+      if (result == -EEXIST) {
+        return absl::InvalidArgumentError(absl::StrCat(
+            "seccomp: two rules for ", name, " have the same conditions and different actions"));
+      }
       if (result < 0) return Failed(absl::StrCat("rule for ", name), result);
     }
   }

@@ -34,6 +34,9 @@ struct SeccompProgram {
   std::vector<std::string> unknown_syscalls;
 };
 
+// INVALID_ARGUMENT for rules that contradict each other. Where several conditions compare
+// one argument of one system call with <, <=, > or >=, libseccomp 2.5.4 can make a program that takes
+// one half of the argument for the other (found by tests/fuzz; every runtime that uses it has that).
 absl::StatusOr<SeccompProgram> CompileSeccomp(const SeccompProfile& profile);
 
 class SeccompCache {

@@ -99,6 +99,14 @@ TEST(Seccomp, EveryOperatorComparesAllSixtyFourBits) {
   }
 }
 
+TEST(Seccomp, RulesThatContradictEachOtherAreRefused) {
+  const json args = {{{"index", 0}, {"op", "SCMP_CMP_NE"}, {"value", 1}}};
+  const auto program = Compile(
+      {{"defaultAction", "SCMP_ACT_ERRNO"},
+       {"syscalls", {Rule("close", "SCMP_ACT_ALLOW", args), Rule("close", "SCMP_ACT_LOG", args)}}});
+  EXPECT_EQ(program.status().code(), absl::StatusCode::kInvalidArgument) << program.status();
+}
+
 TEST(Seccomp, SeveralConditionsOnOneArgumentMeanAnyOfThem) {
   const json args = {{{"index", 0}, {"op", "SCMP_CMP_EQ"}, {"value", 1}},
                      {{"index", 0}, {"op", "SCMP_CMP_EQ"}, {"value", 2}}};

@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,10 @@ DEFAULT_CONFIG = "opt"
 # In this order: what is fast and small first.
 QUICK = ("unit tests", ["--build_tests_only", "--test_tag_filters=-requires-root"])
 PRIVILEGED = ("suites that need root", ["--build_tests_only", "--test_tag_filters=requires-root"])
+# Not of the chosen kind of build: Clang's, in .bazelrc with the time that each target gets.
+FUZZ = ("fuzz targets", ["--config=fuzz"])
+FUZZ_TARGETS = ["//tests/fuzz:fuzz"]
+FUZZ_COMPILER = "clang-14"
 
 
 @dataclass
@@ -109,6 +114,17 @@ def run_tests(title, flags, targets):
     return counts
 
 
+def run_fuzz(flags, seconds):
+    """Every fuzz target from its corpus, as many at once as there are CPUs: one case each."""
+    if shutil.which(FUZZ_COMPILER) is None:
+        reason = f"no {FUZZ_COMPILER}: root installs it with deploy/install-dependencies --tests"
+        return Counts(skipped=1, reasons=[("fuzz targets", reason)])
+    title, suite_flags = FUZZ
+    if seconds is not None:
+        suite_flags = [*suite_flags, f"--test_env=FUZZ_SECONDS={seconds}"]
+    return run_tests(title, suite_flags + flags, FUZZ_TARGETS)
+
+
 def run_quickstart():
     """deploy/quickstart, as a new user would run it: one case."""
     print("==== quickstart", flush=True)
@@ -129,6 +145,8 @@ def main():
     parser = argparse.ArgumentParser(prog="tests/run", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="unit tests only")
     parser.add_argument("--benchmark", action="store_true", help="benchmarks instead of tests")
+    parser.add_argument("--fuzz", nargs="?", type=int, const=0, metavar="SECONDS",
+                        help="the fuzz targets alone, each for so many seconds")
     parser.add_argument("--config", action="append", default=[],
                         help=f"kind of build, see .bazelrc; default: {DEFAULT_CONFIG}")
     parser.add_argument("targets", nargs="*", default=["//..."])
@@ -136,20 +154,25 @@ def main():
 
     os.chdir(pathlib.Path(__file__).resolve().parents[2])
     flags = ["--config=" + config for config in options.config or [DEFAULT_CONFIG]]
-    if os.environ.get("CI") == "true":
-        flags += ["--config=ci", "--test_env=CI=true"]
+    ci_flags = ["--config=ci", "--test_env=CI=true"] if os.environ.get("CI") == "true" else []
+    flags += ci_flags
     if options.benchmark:
         return run_benchmark(flags)
 
     suites = [QUICK]
-    if not options.quick:
+    if options.fuzz is not None:
+        suites = []
+    elif not options.quick:
         suites.append(PRIVILEGED)
     totals = Counts()
     for title, suite_flags in suites:
         totals.add(run_tests(title, suite_flags + flags, options.targets))
 
-    if not options.quick and not options.config and options.targets == ["//..."]:
+    everything = not options.quick and not options.config and options.targets == ["//..."]
+    if everything and options.fuzz is None:
         totals.add(run_quickstart())
+    if everything or options.fuzz is not None:
+        totals.add(run_fuzz(ci_flags, options.fuzz or None))
 
     for test, reason in totals.reasons:
         print(f"skipped: {test}: {reason}")
