@@ -103,6 +103,8 @@ Outcome OpenPty(int root, raw::Fd* master, raw::Fd* terminal) {
 Outcome BindConsole(int root, int terminal) {
   WalkOptions options;
   options.missing = MissingPath::kMakeFile;
+  // A link could lead onto procfs, which is not hidden yet (CVE-2025-52565).
+  options.no_symlinks = true;
   const raw::Fd target = WalkPath(root, "/dev/console", options);
   if (!target.ok()) return From(-target.error(), FailureDetail::kTarget);
   const raw::Fd tree(

@@ -159,12 +159,17 @@ void Say(const StepMachine& machine, MessageKind kind) {
 // Whatever the setup had open stays out of reach of the last steps: a working directory of
 // /proc/self/fd/N must find nothing (CVE-2024-21626).
 void ForgetSetup(StepMachine& machine) {
-  raw::Call(SYS_close_range, machine.first_private_fd + kPrivateFds, ~0u, 0);
+  const unsigned after = machine.first_private_fd + kPrivateFds;
+  raw::Call(SYS_close_range, after, ~0u, 0);
+  // Steps may have opened theirs in a place that was not taken.
+  for (unsigned place = machine.first_private_fd; place < after; ++place) {
+    const int fd = static_cast<int>(place);
+    if (fd != machine.socket && fd != machine.hook_output && fd != machine.gate) raw::Close(fd);
+  }
   machine.root.release();
   machine.proc.release();
   machine.empty_directory.release();
   machine.directory.release();
-  raw::Close(machine.join);
   machine.join = -1;
 }
 
