@@ -63,6 +63,9 @@ absl::Status Container::LockAndReload() {
   if (!locked.ok()) return locked;
   absl::StatusOr<ContainerRecord> record = state_.ReadRecord();
   if (record.ok()) record_ = *std::move(record);
+  // Another command was faster, and there may be another container of this name by now.
+  const bool had_record = !record_.cgroup_manager.empty();
+  if (had_record && absl::IsNotFound(record.status())) return record.status();
   return absl::OkStatus();
 }
 

@@ -73,6 +73,10 @@ class Container {
   // kept with the container.
   absl::Status Update(const nlohmann::json& resources);
 
+  // Lets other commands at the container, after a call that took its lock. Any of them may delete
+  // it: calls that need the lock again are then NOT_FOUND.
+  void Unlock() { state_.Unlock(); }
+
  private:
   Container(RuntimeOptions runtime, StateDirectory state, ContainerRecord record)
       : runtime_(std::move(runtime)), state_(std::move(state)), record_(std::move(record)) {}

@@ -224,6 +224,11 @@ absl::Status StateDirectory::Lock() {
   return absl::OkStatus();
 }
 
+void StateDirectory::Unlock() {
+  flock(fd_.get(), LOCK_UN);
+  locked_ = false;
+}
+
 absl::StatusOr<std::string> StateDirectory::ReadFile(const char* name) const {
   const UniqueFd file(openat(fd_.get(), name, O_RDONLY | O_CLOEXEC));
   if (!file.valid()) return absl::ErrnoToStatus(errno, absl::StrCat("open ", path_, "/", name));

@@ -76,6 +76,7 @@ class StateDirectory {
   void RemoveGate() const;
 
   absl::Status Lock();
+  void Unlock();
 
   absl::StatusOr<ContainerRecord> ReadRecord() const;
   absl::Status WriteRecord(const ContainerRecord& record) const;

@@ -88,7 +88,9 @@ absl::StatusOr<int> RunDelete(const Invocation& invocation) {
   absl::StatusOr<Container> container = OpenOnly(invocation);
   if (force && absl::IsNotFound(container.status())) return 0;
   if (!container.ok()) return container.status();
-  return ExitWith(container->Delete(force));
+  const absl::Status deleted = container->Delete(force);
+  if (force && absl::IsNotFound(deleted)) return 0;
+  return ExitWith(deleted);
 }
 
 absl::StatusOr<int> RunPause(const Invocation& invocation) {

@@ -41,10 +41,12 @@ absl::StatusOr<int> RunInForeground(const Invocation& invocation, const CreateOp
   const absl::Cleanup remove = [&] {
     if (keep) return;
     const absl::Status deleted = container->Delete(/*force=*/true);
-    if (!deleted.ok()) LogError(deleted.message());
+    if (!deleted.ok() && !absl::IsNotFound(deleted)) LogError(deleted.message());
   };
   const absl::Status started = container->Start();
   if (!started.ok()) return started;
+  // For as long as it runs, others may pause it, update it or delete it.
+  container->Unlock();
   return foreground->Wait(launched);
 }
 

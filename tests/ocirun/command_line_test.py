@@ -120,6 +120,18 @@ def test_a_second_container_of_the_same_id_is_refused_and_the_first_goes_on(runt
     assert runtime.state("c1")["status"] == "created"
 
 
+def test_a_foreground_container_can_be_paused_and_deleted_by_others(runtime):
+    folder = runtime.bundle("b", "sh", "-c", "echo up; while :; do sleep 0.1; done")
+    with subprocess.Popen([OCIRUN, "--root", runtime.root, "run", "-b", folder, "c1"],
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "up\n"
+        runtime("pause", "c1")
+        runtime("resume", "c1")
+        runtime("delete", "--force", "c1")
+        assert process.wait(20) == 137
+    assert os.listdir(runtime.root) == []
+
+
 def test_a_create_that_fails_leaves_nothing(runtime):
     folder = runtime.bundle("b", "true", mounts=[{"destination": "/x", "type": "nosuchfs"}])
     result = runtime("create", "-b", folder, "c1", check=False)
