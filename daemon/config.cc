@@ -17,6 +17,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "daemon/base/version.h"
+#include "daemon/nri/plugin_policy.h"
 #include "yaml-cpp/yaml.h"
 
 namespace ocid {
@@ -118,6 +119,20 @@ absl::Status SetCgroupManager(DaemonConfig& config, const std::string& value) {
       absl::StrCat(QuoteForLog(value), " is not a cgroup manager (auto, systemd, cgroupfs, none)"));
 }
 
+absl::Status SetNri(DaemonConfig& config, const std::string& value) {
+  if (value != "auto" && value != "on" && value != "off") {
+    return absl::InvalidArgumentError(
+        absl::StrCat(QuoteForLog(value), " is none of auto, on, off"));
+  }
+  config.nri = value;
+  return absl::OkStatus();
+}
+
+absl::Status AddNriPolicy(DaemonConfig& config, const std::string& value) {
+  config.nri_policies.push_back(value);
+  return PluginPolicies::Parse(config.nri_policies).status();
+}
+
 template <typename T>
 absl::Status SetParsed(T& field, absl::StatusOr<T> value) {
   if (!value.ok()) return value.status();
@@ -162,6 +177,24 @@ const std::vector<Option>& Options() {
        [](Config& c, Value v) { return SetAbsolutePath(c.cdi_spec_dirs.emplace_back(), v); },
        [](const Config& c) -> Values { return c.cdi_spec_dirs; },
        [](Config& c) { c.cdi_spec_dirs.clear(); }},
+      {"nri", "WHEN",
+       "NRI plugins: auto (where a socket or a folder is named), on (also at the usual places: "
+       "/var/run/nri/nri.sock, /opt/nri/plugins), off",
+       Kind::kValue, SetNri, [](const Config& c) -> Values { return {c.nri}; }},
+      {"nri-socket", "PATH", "Where NRI plugins connect", Kind::kValue,
+       [](Config& c, Value v) { return SetAbsolutePath(c.nri_socket, v); },
+       [](const Config& c) -> Values { return {c.nri_socket}; }},
+      {"nri-plugin-dir", "DIR", "NRI plugins to launch: executables called NN-name", Kind::kValue,
+       [](Config& c, Value v) { return SetAbsolutePath(c.nri_plugin_dir, v); },
+       [](const Config& c) -> Values { return {c.nri_plugin_dir}; }},
+      {"nri-config-dir", "DIR", "Configurations of NRI plugins: NN-name.conf, name.conf",
+       Kind::kValue, [](Config& c, Value v) { return SetAbsolutePath(c.nri_config_dir, v); },
+       [](const Config& c) -> Values { return {c.nri_config_dir}; }},
+      {"nri-policy", "NAME,...",
+       "Of a plugin, or of all with *: required, fail-open or fail-closed, timeout=DURATION, "
+       "fields=FIELD+FIELD (what it may touch); may be repeated",
+       Kind::kList, AddNriPolicy, [](const Config& c) -> Values { return c.nri_policies; },
+       [](Config& c) { c.nri_policies.clear(); }},
       {"supervisor", "PATH",
        "The supervisor's program; default: ocid-supervisor beside ocid, or in ../libexec/ocid",
        Kind::kValue, [](Config& c, Value v) { return SetAbsolutePath(c.supervisor, v); },
@@ -341,6 +374,14 @@ absl::StatusOr<std::string> ParseUnixAddress(std::string_view address) {
                                                    sizeof(sockaddr_un::sun_path) - 1, " bytes"));
   }
   return path;
+}
+
+NriPlaces NriPlacesOf(const DaemonConfig& config) {
+  if (config.nri == "off") return {};
+  NriPlaces places{.socket = config.nri_socket, .plugin_dir = config.nri_plugin_dir};
+  if (config.nri == "on" && places.socket.empty()) places.socket = "/var/run/nri/nri.sock";
+  if (config.nri == "on" && places.plugin_dir.empty()) places.plugin_dir = "/opt/nri/plugins";
+  return places;
 }
 
 absl::Status ApplyConfigText(std::string_view text, std::string_view file, DaemonConfig& config) {

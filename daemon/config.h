@@ -43,6 +43,11 @@ struct DaemonConfig {
   LogFormat log_format = LogFormat::kText;
   int max_threads = 64;
   int container_queue = 64;
+  std::string nri = "auto";    // auto, on, off
+  std::string nri_socket;      // empty: with `on` the default, else none
+  std::string nri_plugin_dir;  // likewise
+  std::string nri_config_dir = "/etc/nri/conf.d";
+  std::vector<std::string> nri_policies;  // daemon/nri/plugin_policy.h
   absl::Duration launch_timeout = absl::Seconds(120);
   absl::Duration drain_timeout = absl::Seconds(30);
 };
@@ -58,6 +63,13 @@ struct Invocation {
   std::string config_file;  // that was read; empty: none
   std::string text;
 };
+
+// Where NRI plugins are looked for, by `nri` and its folders. Both empty: there is no NRI.
+struct NriPlaces {
+  std::string socket;
+  std::string plugin_dir;
+};
+NriPlaces NriPlacesOf(const DaemonConfig& config);
 
 // Reads the command line, and the configuration file that it names or that is at the default place.
 absl::StatusOr<Invocation> ReadInvocation(int argc, const char* const* argv);

@@ -123,7 +123,9 @@ SystemFacts DescribeSystem(const DaemonConfig& config, const CgroupManager& cgro
   for (const char* here : {"exec", "attach", "logs", "events", "cdi", "seccomp", "spec-journal"}) {
     features[here] = true;
   }
-  for (const char* missing : {"images", "nri", "tcp"}) features[missing] = false;
+  for (const char* missing : {"images", "tcp"}) features[missing] = false;
+  const NriPlaces nri = NriPlacesOf(config);
+  features["nri"] = !nri.socket.empty() || !nri.plugin_dir.empty();
   features["cgroups"] = cgroups.kind() != CgroupManagerKind::kNone;
   features["systemd"] = cgroups.kind() == CgroupManagerKind::kSystemd;
   capabilities.set_oci_features_json(OciFeatures(cgroups, layout).dump());

@@ -31,6 +31,7 @@
 #include "daemon/image/image_rootfs.h"
 #include "daemon/image/image_store.h"
 #include "daemon/image/registry_source.h"
+#include "daemon/nri/nri_host.h"
 #include "daemon/server.h"
 #include "runtime/cgroup/cgroup_manager.h"
 #include "runtime/host/supervisor_handle.h"
@@ -91,10 +92,26 @@ absl::StatusOr<std::unique_ptr<CgroupManager>> OpenCgroups(const DaemonConfig& c
 struct Core {
   std::unique_ptr<CdiRegistry> devices;
   std::unique_ptr<ImageStore> images;
+  std::unique_ptr<NriHost> plugins;  // null: no NRI
   std::unique_ptr<ContainerManager> containers;
   RegistryOptions registries;
   SystemFacts facts;
 };
+
+// Null: there is to be none.
+absl::StatusOr<std::unique_ptr<NriHost>> OpenPlugins(const DaemonConfig& config) {
+  const NriPlaces places = NriPlacesOf(config);
+  if (places.socket.empty() && places.plugin_dir.empty()) return nullptr;
+  absl::StatusOr<PluginPolicies> policies = PluginPolicies::Parse(config.nri_policies);
+  if (!policies.ok()) return policies.status();
+  NriHostOptions options;
+  options.socket_path = places.socket;
+  options.plugin_dir = places.plugin_dir;
+  options.config_dir = config.nri_config_dir;
+  options.policies = *std::move(policies);
+  options.runtime_version = std::string(kVersion);
+  return std::make_unique<NriHost>(std::move(options));
+}
 
 absl::StatusOr<Core> OpenCore(const DaemonConfig& config, ExitCode& code) {
   Core core;
@@ -120,6 +137,10 @@ absl::StatusOr<Core> OpenCore(const DaemonConfig& config, ExitCode& code) {
   core.registries.auth_files = {"/etc/ocid/auth.json", "/root/.config/containers/auth.json",
                                 "/root/.docker/config.json"};
 
+  absl::StatusOr<std::unique_ptr<NriHost>> plugins = OpenPlugins(config);
+  if (!plugins.ok()) return plugins.status();
+  core.plugins = *std::move(plugins);
+
   core.facts = DescribeSystem(config, **cgroups);
   ContainerManagerOptions options;
   options.root_dir = config.root;
@@ -137,6 +158,7 @@ absl::StatusOr<Core> OpenCore(const DaemonConfig& config, ExitCode& code) {
   options.rootfs = *std::move(rootfs);
   options.supervisors = *std::move(supervisors);
   options.cgroups = *std::move(cgroups);
+  if (core.plugins != nullptr) options.plugins = &core.plugins->context();
   options.max_threads = config.max_threads;
   options.lane_capacity = static_cast<size_t>(config.container_queue);
   options.launch_timeout = config.launch_timeout;
@@ -225,8 +247,13 @@ int Serve(const Invocation& invocation, int argc, const char* const* argv) {
   const absl::StatusOr<RecoveryReport> report = core->containers->Recover();
   if (!report.ok()) return fail(report.status());
   LogRecovery(*report);
-  const absl::Status serving = (*server)->Serve(*core->containers, *core->devices, *core->images,
-                                                core->registries, core->facts);
+  if (core->plugins != nullptr) {
+    const absl::Status plugins = core->plugins->Start();
+    if (!plugins.ok()) return fail(plugins);
+  }
+  const absl::Status serving =
+      (*server)->Serve(*core->containers, *core->devices, *core->images, core->registries,
+                       core->plugins.get(), core->facts);
   if (!serving.ok()) return fail(serving);
   for (const std::string& address : config.listen) {
     Log(LogLevel::kInfo, "serving", {{"address", address}});
@@ -242,6 +269,7 @@ int Serve(const Invocation& invocation, int argc, const char* const* argv) {
     _exit(kUnfinished);
   }
   server->reset();
+  if (core->plugins != nullptr) core->plugins->Stop();
   core->containers.reset();
   Log(LogLevel::kInfo, "ended");
   return kOk;

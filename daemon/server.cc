@@ -12,7 +12,7 @@
 #include "daemon/api/exec_service.h"
 #include "daemon/api/image_service.h"
 #include "daemon/api/log_service.h"
-#include "daemon/api/unimplemented_services.h"
+#include "daemon/api/plugin_service.h"
 #include "daemon/base/fd_poller.h"
 #include "daemon/base/thread_pool.h"
 #include "daemon/base/timers.h"
@@ -130,7 +130,7 @@ class CallbackThreadWaker {
 struct Server::Services {
   Services(const ApiContext& context, DirectoryWatcher& watcher, CdiRegistry& registry,
            ImageStore& image_store, ThreadPool& image_workers, const RegistryOptions& registries,
-           const SystemFacts& system_facts)
+           const NriHost* nri, const SystemFacts& system_facts)
       : api(context),
         facts(system_facts),
         containers(api),
@@ -139,7 +139,8 @@ struct Server::Services {
         events(api),
         devices(api, registry),
         system(api, facts),
-        images(api, image_store, image_workers, registries) {}
+        images(api, image_store, image_workers, registries),
+        plugins(nri) {}
 
   const ApiContext api;
   const SystemFacts facts;
@@ -196,7 +197,7 @@ Server::~Server() {
 
 absl::Status Server::Serve(ContainerManager& containers, CdiRegistry& devices,
                            ImageStore& images, const RegistryOptions& registries,
-                           const SystemFacts& facts) {
+                           const NriHost* plugins, const SystemFacts& facts) {
   Parts& parts = *parts_;
   parts.containers = &containers;
   parts.services = std::make_unique<Services>(ApiContext{.containers = containers,
@@ -206,7 +207,7 @@ absl::Status Server::Serve(ContainerManager& containers, CdiRegistry& devices,
                                                          .poller = *parts.poller,
                                                          .readers = parts.readers},
                                               *parts.watcher, devices, images,
-                                              parts.image_workers, registries, facts);
+                                              parts.image_workers, registries, plugins, facts);
 
   // Both are of the process: once is enough, and again does no harm.
   grpc::EnableDefaultHealthCheckService(true);
@@ -231,8 +232,6 @@ absl::Status Server::Serve(ContainerManager& containers, CdiRegistry& devices,
   grpc::HealthCheckServiceInterface& health = *parts.grpc->GetHealthCheckService();
   health.SetServingStatus(true);
   for (const auto& [name, service] : all) health.SetServingStatus(name, true);
-  // What this version refuses as a whole does not serve.
-  health.SetServingStatus(v1::PluginService::service_full_name(), false);
 
   parts.listener->Start(parts.peers, [&server = *parts.grpc](UniqueFd connection) {
     grpc::AddInsecureChannelFromFd(&server, connection.release());

@@ -3,7 +3,7 @@
 //   auto server = Server::Open({.socket_paths = ...});   // the sockets are ours; nobody is
 //   answered yet
 //   ... recovery ...
-//   (*server)->Serve(manager, devices, images, registries, facts);         // health turns SERVING
+//   (*server)->Serve(manager, devices, images, registries, plugins, facts);         // health turns SERVING
 //   (*server)->Drain(absl::Seconds(30));                 // finish, and answer nobody any more
 //
 // Clients that connect between Open and Serve wait. Beside the services of ocid.v1 there are
@@ -26,6 +26,7 @@ namespace ocid {
 class CdiRegistry;
 class ContainerManager;
 class ImageStore;
+class NriHost;
 struct RegistryOptions;
 
 struct ServerOptions {
@@ -44,8 +45,10 @@ class Server {
   Server& operator=(const Server&) = delete;
 
   // What is served must outlive the server. Call once.
+  // `plugins` may be null.
   absl::Status Serve(ContainerManager& containers, CdiRegistry& devices, ImageStore& images,
-                     const RegistryOptions& registries, const SystemFacts& facts);
+                     const RegistryOptions& registries, const NriHost* plugins,
+                     const SystemFacts& facts);
 
   // Accepts nobody any more, ends waits and streams with UNAVAILABLE and lets what changes
   // something finish. False where some of it had not after `timeout`.

@@ -34,7 +34,7 @@ int Run(int calls) {
   auto server = Server::Open({.socket_paths = {directory + "/s"}, .socket_group = ""});
   auto images = ImageStore::Open({.directory = directory + "/images", .limits = {}});
   if (!server.ok() || !images.ok()) return 1;
-  if (!(*server)->Serve(manager, devices, **images, {}, ReadSystemFacts()).ok()) return 1;
+  if (!(*server)->Serve(manager, devices, **images, {}, nullptr, ReadSystemFacts()).ok()) return 1;
 
   // The client is a process of its own, as clients are.
   const pid_t child = fork();

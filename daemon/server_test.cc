@@ -50,7 +50,7 @@ class ServerTest : public testing::Test {
     auto images = ImageStore::Open({.directory = directory_ + "/images", .limits = {}});
     ASSERT_TRUE(images.ok()) << images.status();
     images_ = *std::move(images);
-    ASSERT_TRUE(server_->Serve(*manager_, *devices_, *images_, {}, ReadSystemFacts()).ok());
+    ASSERT_TRUE(server_->Serve(*manager_, *devices_, *images_, {}, nullptr, ReadSystemFacts()).ok());
     channel_ = grpc::CreateChannel("unix:" + directory_ + "/s", grpc::InsecureChannelCredentials());
   }
   void TearDown() override {
@@ -152,14 +152,19 @@ TEST_F(ServerTest, DrainingEndsWaitsWithUnavailable) {
   EXPECT_FALSE(std::filesystem::exists(directory_ + "/s"));
 }
 
-TEST_F(ServerTest, WhatIsNotImplementedSaysSo) {
-  grpc::ClientContext context;
+TEST_F(ServerTest, WithoutNriThereAreNoPlugins) {
+  grpc::ClientContext list_context;
   v1::ListPluginsResponse response;
+  EXPECT_TRUE(Stub<v1::PluginService>()->List(&list_context, {}, &response).ok());
+  EXPECT_TRUE(response.plugins().empty());
+  grpc::ClientContext get_context;
+  v1::GetPluginRequest request;
+  request.set_name("10-logger");
+  v1::Plugin plugin;
   const absl::Status status =
-      DecodeStatus(Stub<v1::PluginService>()->List(&context, {}, &response));
-  EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented);
-  EXPECT_EQ(GetReason(status), "NOT_IMPLEMENTED");
-  EXPECT_EQ(GetErrorMetadata(status).at("feature"), "nri");
+      DecodeStatus(Stub<v1::PluginService>()->Get(&get_context, request, &plugin));
+  EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(GetReason(status), "PLUGIN_NOT_FOUND");
 }
 
 TEST_F(ServerTest, ImageServiceTellsWhatIsWrong) {

@@ -99,13 +99,15 @@ class PipelineCompiler final : public SpecCompiler {
 
   absl::StatusOr<GeneratedSpec> Generate(const std::string& container_id,
                                          const v1::ContainerConfig& config,
-                                         absl::Time create_time) const override {
+                                         absl::Time create_time,
+                                         PluginCalls* plugins) const override {
     SpecRequest request;
     const absl::Status source =
         config.has_image() ? SetImage(container_id, config.image(), request)
                            : SetBundle(config.bundle(), request);
     if (!source.ok()) return source;
     request.container_id = container_id;
+    request.plugins = plugins;
     request.created = absl::FormatTime(absl::RFC3339_full, create_time, absl::UTCTimeZone());
     request.overrides = OverridesOf(config);
     request.cdi_devices = {config.cdi_devices().begin(), config.cdi_devices().end()};

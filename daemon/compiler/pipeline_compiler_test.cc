@@ -38,7 +38,7 @@ class PipelineCompilerTest : public testing::Test {
   }
 
   v1::OciSpecHistory Describe(const HistoryOptions& options) {
-    const auto generated = compiler_->Generate("web", config_, absl::UnixEpoch());
+    const auto generated = compiler_->Generate("web", config_, absl::UnixEpoch(), nullptr);
     EXPECT_TRUE(generated.ok()) << generated.status();
     auto history = compiler_->Describe(generated->journal, options);
     EXPECT_TRUE(history.ok()) << history.status();
@@ -55,7 +55,7 @@ TEST_F(PipelineCompilerTest, TheRequestOverridesTheBundle) {
   config_.set_hostname("h");
   (*config_.mutable_env())["B"] = "2";
   config_.mutable_resources()->mutable_pids()->set_limit(7);
-  const auto generated = compiler_->Generate("web", config_, absl::UnixEpoch());
+  const auto generated = compiler_->Generate("web", config_, absl::UnixEpoch(), nullptr);
   ASSERT_TRUE(generated.ok()) << generated.status();
   const json& spec = generated->spec.json();
   EXPECT_EQ(spec["process"]["args"], json({"sleep", "5"}));
@@ -68,8 +68,8 @@ TEST_F(PipelineCompilerTest, TheRequestOverridesTheBundle) {
 
 TEST_F(PipelineCompilerTest, TheSameRequestGivesTheSameSpec) {
   for (const char* name : {"A", "B", "C", "D", "E"}) (*config_.mutable_env())[name] = "x";
-  const auto first = compiler_->Generate("web", config_, absl::UnixEpoch());
-  const auto second = compiler_->Generate("web", config_, absl::UnixEpoch() + absl::Hours(1));
+  const auto first = compiler_->Generate("web", config_, absl::UnixEpoch(), nullptr);
+  const auto second = compiler_->Generate("web", config_, absl::UnixEpoch() + absl::Hours(1), nullptr);
   ASSERT_TRUE(first.ok() && second.ok());
   EXPECT_EQ(first->sha256, second->sha256);
 }
@@ -117,13 +117,13 @@ TEST_F(PipelineCompilerTest, ARedactedHistoryHasNoSecretAndTheSameDigests) {
 TEST_F(PipelineCompilerTest, ASpecThatBreaksTheSchemaNamesEachPointer) {
   Write(R"({"ociVersion":"1.0.2","root":{"path":1},"process":{"args":"true","cwd":"/",
       "user":{"uid":0,"gid":0}},"linux":{}})");
-  const absl::Status status = compiler_->Generate("web", config_, absl::UnixEpoch()).status();
+  const absl::Status status = compiler_->Generate("web", config_, absl::UnixEpoch(), nullptr).status();
   EXPECT_EQ(GetReason(status), "SPEC_INVALID");
   EXPECT_GE(GetFieldViolations(status).size(), 2u);
 }
 
 TEST_F(PipelineCompilerTest, CompilesPlansForCreateAndExec) {
-  const auto generated = compiler_->Generate("web", config_, absl::UnixEpoch());
+  const auto generated = compiler_->Generate("web", config_, absl::UnixEpoch(), nullptr);
   ASSERT_TRUE(generated.ok()) << generated.status();
   const auto plan = compiler_->CompilePlan("web", config_, generated->spec, {});
   ASSERT_TRUE(plan.ok()) << plan.status();
@@ -138,7 +138,7 @@ TEST_F(PipelineCompilerTest, CompilesPlansForCreateAndExec) {
 
 TEST_F(PipelineCompilerTest, AnImageIsNotImplementedYet) {
   config_.set_image("busybox");
-  EXPECT_EQ(GetReason(compiler_->Generate("web", config_, absl::UnixEpoch()).status()),
+  EXPECT_EQ(GetReason(compiler_->Generate("web", config_, absl::UnixEpoch(), nullptr).status()),
             "NOT_IMPLEMENTED");
 }
 

@@ -7,7 +7,7 @@
 //
 // The members' comments say which thread may touch them: "lane" is whoever holds the lane's turn.
 // One class in several files, by what is asked of it: container_create.cc, _run.cc, _stop.cc,
-// _delete.cc, _update.cc, _observe.cc, _exec.cc, _recover.cc.
+// _delete.cc, _update.cc, _observe.cc, _exec.cc, _recover.cc, _plugins.cc.
 //
 // Owned by shared_ptr: the manager's index, operations under way, and weakly by callbacks. Thread-safe.
 #ifndef OCID_DAEMON_CONTAINER_CONTAINER_H_
@@ -30,12 +30,14 @@
 #include "daemon/base/timers.h"
 #include "daemon/container/container_manager.h"
 #include "daemon/container/exec_table.h"
+#include "daemon/container/guest_queue.h"
 #include "daemon/base/rootfs_provider.h"
 #include "daemon/container/lane.h"
 #include "daemon/container/lifecycle.h"
 #include "daemon/container/recovery_decision.h"
 #include "daemon/container/spec_compiler.h"
 #include "daemon/events/event_log.h"
+#include "daemon/nri/plugin_pod.h"
 #include "daemon/store/record_store.h"
 #include "proto/internal/record.pb.h"
 #include "runtime/base/mutex.h"
@@ -52,6 +54,7 @@ struct ContainerServices {
   EventLog& events;
   const SpecCompiler& compiler;
   RootfsProvider* rootfs;  // may be null
+  PluginContext* plugins;  // null: there is no NRI
   SupervisorHost& supervisors;
   CgroupManager& cgroups;
   Timers& timers;
@@ -107,6 +110,11 @@ class Container : public std::enable_shared_from_this<Container> {
   void ResizeExec(const v1::ResizeExecRequest& request, Done<v1::ResizeExecResponse> done);
   void Attach(const v1::AttachRequest::Open& request, Done<Attachment> done);
 
+  // ---- For plugins, on any thread; see PluginTargets.
+  void UpdateFromPlugin(const nri::LinuxResources& resources, const std::string& plugin,
+                        std::function<void(absl::Status)> done);
+  void EvictForPlugin(const std::string& reason, const std::string& plugin);
+
   // ---- For the manager.
   // Looks at what an earlier daemon left, decides and acts. Blocks. Before any other call.
   RecoveryAction Recover(std::vector<std::string>* warnings);
@@ -114,6 +122,8 @@ class Container : public std::enable_shared_from_this<Container> {
   void Abandon();
 
  private:
+  static constexpr size_t kMaxGuests = 64;
+
   struct Waiter {
     Done<v1::WaitContainerResponse> done;
     std::shared_ptr<Cancellation> cancellation;
@@ -206,6 +216,26 @@ class Container : public std::enable_shared_from_this<Container> {
   void SetSupervisor(std::shared_ptr<SupervisorHandle> supervisor);
   absl::StatusOr<std::shared_ptr<SupervisorHandle>> NeedSupervisor() const;
 
+  // ---- container_plugins.cc
+  // Waits for plugins in `call`. They may change the container meanwhile.
+  template <class Call>
+  void Lent(Call call) {
+    guests_.Lend();
+    call();
+    guests_.TakeBack();
+  }
+  PluginSubject SubjectOf(const v1::ContainerConfig& config) const;
+  NriState StateForPlugins() const;
+  // The plugins of a create; null: nobody is to be asked. EndPlugins where it fails.
+  absl::StatusOr<PluginCalls*> BeginPlugins(const v1::ContainerConfig& config);
+  void EndPlugins();
+  void RestorePlugins();
+  void KeepAnswers(internal::ContainerRecord& record);
+  std::unique_ptr<PluginCalls> RecordedPlugins(const internal::ContainerRecord& record) const;
+  // What an update is to set, when plugins have had their say.
+  absl::StatusOr<nlohmann::json> AskPluginsToUpdate(const nlohmann::json& resources);
+  absl::Status ApplyFromPlugin(const nri::LinuxResources& resources, const std::string& plugin);
+
   // ---- container_recover.cc
   void Adopt(const internal::ContainerRecord& record, const internal::RuntimeState& state);
   void RecoverAlive(const SupervisorStatus& status, const internal::RuntimeState& state);
@@ -219,7 +249,7 @@ class Container : public std::enable_shared_from_this<Container> {
 
   // ---- Lane.
   v1::Container view_;                 // what snapshots are made of, with `config`
-  std::string spec_text_;              // final spec, canonical
+  std::shared_ptr<const std::string> spec_text_ = std::make_shared<std::string>();  // final, canonical
   std::shared_ptr<const OciSpec> spec_;  // the same, parsed by the first exec
   std::string cgroups_path_;           // linux.cgroupsPath of the final spec
   std::unique_ptr<Cgroup> cgroup_;     // null: none
@@ -235,8 +265,10 @@ class Container : public std::enable_shared_from_this<Container> {
   std::vector<Done<v1::DeleteContainerResponse>> deletes_;
   uint64_t oom_kills_seen_ = 0;
   bool poststop_due_ = false;          // this generation's setup was done
+  std::unique_ptr<PluginPod> pod_;     // null: plugins are told nothing
 
   ExecTable execs_;  // locks itself
+  GuestQueue guests_{kMaxGuests};  // likewise
 
   // ---- Any thread.
   mutable Mutex mutex_;

@@ -66,7 +66,12 @@ absl::StatusOr<v1::Container> Container::DoCreate(const v1::CreateContainerReque
     return MakeError(absl::StatusCode::kUnavailable, "SHUTTING_DOWN", "the daemon shuts down");
   }
   const absl::Time now = services_.timers.Now();
-  absl::StatusOr<GeneratedSpec> generated = services_.compiler.Generate(id_, request.config(), now);
+  absl::StatusOr<PluginCalls*> plugins = nullptr;
+  if (!request.validate_only()) plugins = BeginPlugins(request.config());
+  if (!plugins.ok()) return plugins.status();
+  absl::Cleanup undo_plugins = [this] { EndPlugins(); };
+  absl::StatusOr<GeneratedSpec> generated =
+      services_.compiler.Generate(id_, request.config(), now, *plugins);
   if (!generated.ok()) return generated.status();
 
   *view_.mutable_config() = request.config();
@@ -96,6 +101,7 @@ absl::StatusOr<v1::Container> Container::DoCreate(const v1::CreateContainerReque
   if (!request.request_id().empty()) record.set_request_digest(digest);
   record.set_owner(caller.identity);
   *record.mutable_create_time() = view_.create_time();
+  KeepAnswers(record);
 
   const absl::StatusOr<ContainerDirectories> made = services_.store.MakeDirectories(id_);
   absl::Cleanup remove_directories = [&] {
@@ -114,12 +120,14 @@ absl::StatusOr<v1::Container> Container::DoCreate(const v1::CreateContainerReque
     return launched;
   }
   std::move(remove_directories).Cancel();
+  std::move(undo_plugins).Cancel();
   {
     MutexLock lock(mutex_);
     request_id_ = request.request_id();
     request_digest_ = digest;
   }
   Commit(LifecycleEvent::kCreated);
+  if (pod_ != nullptr) Lent([this] { pod_->Created(spec_text_, StateForPlugins()); });
   return BasicView();
 }
 
@@ -131,7 +139,7 @@ void Container::DescribeSpec(const GeneratedSpec& generated) {
   for (const auto& [key, value] : spec.Annotations()) (*view_.mutable_annotations())[key] = value;
   view_.set_terminal(spec.Terminal());
   view_.set_spec_sha256(generated.sha256);
-  spec_text_ = spec.Canonical();
+  spec_text_ = std::make_shared<const std::string>(spec.Canonical());
   spec_ = nullptr;
   cgroups_path_ = spec.CgroupsPath();
 }
@@ -164,7 +172,7 @@ absl::Status Container::Launch(const GeneratedSpec& generated, internal::Contain
   generation->set_journal(generated.journal);
   generation->set_spec_sha256(generated.sha256);
   generation->set_executor_sha256(plan->executor_sha256);
-  generation->set_final_spec(spec_text_);
+  generation->set_final_spec(*spec_text_);
 
   absl::StatusOr<ContainerDirectories> directories = services_.store.OpenDirectories(id_);
   if (!directories.ok()) return directories.status();
@@ -181,7 +189,7 @@ absl::Status Container::Launch(const GeneratedSpec& generated, internal::Contain
   request.cgroup1_procs = (*cgroup)->v1_procs_fds();
   request.open_stdin = view_.config().open_stdin();
   request.log = LogLimitsOf(view_.config());
-  poststop_due_ = MayHavePoststop(spec_text_);
+  poststop_due_ = MayHavePoststop(*spec_text_);
   absl::StatusOr<std::shared_ptr<SupervisorHandle>> handle =
       services_.supervisors.Create(request, MakeCallbacks(), services_.launch_timeout);
   const absl::Status written = record_written.get_future().get();

@@ -38,12 +38,14 @@ void Container::Delete(const v1::DeleteContainerRequest& request,
 }
 
 void Container::FinishDelete() {
+  if (pod_ != nullptr) Lent([this] { pod_->StopPod(); });
   const absl::Status removed = RemoveEverything();
   if (!removed.ok()) {
     Commit(LifecycleEvent::kDeleteFailed);
     for (Done<v1::Container>& done : std::exchange(stops_, {})) done(BasicView());
     return AnswerDeletes(PublicError(removed));
   }
+  if (pod_ != nullptr) Lent([this] { pod_->Removed(); });
   const v1::Container last = BasicView();
   Commit(LifecycleEvent::kDeleted);
   {

@@ -137,7 +137,7 @@ absl::StatusOr<Container::LaunchedExec> Container::LaunchExec(Lane::Turn turn,
   const absl::StatusOr<std::shared_ptr<SupervisorHandle>> handle = NeedSupervisor();
   if (!handle.ok()) return handle.status();
   if (spec_ == nullptr) {
-    absl::StatusOr<OciSpec> parsed = OciSpec::Parse(spec_text_);
+    absl::StatusOr<OciSpec> parsed = OciSpec::Parse(*spec_text_);
     if (!parsed.ok()) return parsed.status();
     spec_ = std::make_shared<const OciSpec>(*std::move(parsed));
   }

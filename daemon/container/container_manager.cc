@@ -22,6 +22,9 @@ namespace {
 
 constexpr int kWriterThreads = 4;
 
+// On top of the operations' threads: those that wait for a plugin that hangs must not be missed by others.
+constexpr int kPluginThreads = 256;
+
 absl::Status NotServing() {
   return MakeError(absl::StatusCode::kUnavailable, "SHUTTING_DOWN",
                    "the daemon is starting or shutting down");
@@ -60,17 +63,20 @@ const FilterKeys& ContainerFilterKeys() {
   return *keys;
 }
 
-class ContainerManagerImpl final : public ContainerManager {
+class ContainerManagerImpl final : public ContainerManager, private PluginTargets {
  public:
   explicit ContainerManagerImpl(ManagerParts parts)
       : parts_(std::move(parts)),
-        pool_(std::make_unique<ThreadPool>("operations", parts_.options.max_threads)),
+        pool_(std::make_unique<ThreadPool>(
+            "operations", parts_.options.max_threads +
+                              (parts_.options.plugins == nullptr ? 0 : kPluginThreads))),
         writers_(std::make_unique<ThreadPool>("writers", kWriterThreads)),
         requests_(*parts_.timers),
         services_{.store = *parts_.store,
                   .events = *parts_.events,
                   .compiler = *parts_.options.compiler,
                   .rootfs = parts_.options.rootfs.get(),
+                  .plugins = parts_.options.plugins,
                   .supervisors = *parts_.options.supervisors,
                   .cgroups = *parts_.options.cgroups,
                   .timers = *parts_.timers,
@@ -81,7 +87,9 @@ class ContainerManagerImpl final : public ContainerManager {
                   .control_timeout = parts_.options.control_timeout,
                   .kill_timeout = parts_.options.kill_timeout,
                   .etag_prefix = absl::StrFormat("%x", absl::ToUnixMicros(parts_.timers->Now())),
-                  .forget = [this](const Container& container) { Forget(container); }} {}
+                  .forget = [this](const Container& container) { Forget(container); }} {
+    if (services_.plugins != nullptr) services_.plugins->targets = this;
+  }
 
   ~ContainerManagerImpl() override {
     {
@@ -89,6 +97,7 @@ class ContainerManagerImpl final : public ContainerManager {
       serving_ = false;
     }
     services_.closing = true;
+    if (services_.plugins != nullptr) services_.plugins->targets = nullptr;
     for (const std::shared_ptr<Container>& container : AllContainers()) container->Abandon();
     AwaitIdle(absl::InfiniteDuration());
     // Whoever calls in from outside goes first, then those who work, then what they work with.
@@ -224,6 +233,19 @@ class ContainerManagerImpl final : public ContainerManager {
   EventLog& events() override { return *parts_.events; }
 
  private:
+  void UpdateFromPlugin(const std::string& container_id, const nri::LinuxResources& resources,
+                        const std::string& plugin,
+                        std::function<void(absl::Status)> done) override {
+    const auto container = Find(container_id);
+    if (!container.ok()) return done(ContainerNotFound(container_id));
+    (*container)->UpdateFromPlugin(resources, plugin, std::move(done));
+  }
+  void EvictForPlugin(const std::string& container_id, const std::string& reason,
+                      const std::string& plugin) override {
+    const auto container = Find(container_id);
+    if (container.ok()) (*container)->EvictForPlugin(reason, plugin);
+  }
+
   bool serving() const {
     MutexLock lock(mutex_);
     return serving_;
@@ -435,7 +457,7 @@ void ContainerManagerImpl::RenderOciSpec(const v1::RenderOciSpecRequest& request
   if (!implemented.ok()) return done(implemented);
   pool_->Post([this, request, id, done = Tracked(std::move(done))]() mutable {
     const absl::StatusOr<GeneratedSpec> generated =
-        services_.compiler.Generate(id, request.config(), services_.timers.Now());
+        services_.compiler.Generate(id, request.config(), services_.timers.Now(), nullptr);
     if (!generated.ok()) return done(PublicError(generated.status()));
     absl::StatusOr<v1::OciSpecHistory> history = services_.compiler.Describe(
         generated->journal, {.view = request.view(),

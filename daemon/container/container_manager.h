@@ -44,6 +44,7 @@ namespace ocid {
 
 class CgroupManager;
 class EventLog;
+struct PluginContext;  // daemon/nri/plugin_context.h
 class SpecCompiler;
 class SupervisorHost;
 
@@ -94,6 +95,8 @@ struct ContainerManagerOptions {
   std::unique_ptr<RootfsProvider> rootfs;                // of images; null: there are none
   std::unique_ptr<SupervisorHost> supervisors;
   std::unique_ptr<CgroupManager> cgroups;
+  // Outlives the manager, which is its `targets`. Plugins are gone before the manager is. Null: no NRI.
+  PluginContext* plugins = nullptr;
 
   int max_threads = 64;        // operations that may block at the same time
   size_t lane_capacity = 64;   // operations waiting per container

@@ -183,6 +183,7 @@ void Container::RecoverAlive(const SupervisorStatus& status, const internal::Run
   const bool stopping = state.state() == v1::CONTAINER_STATE_STOPPING;
   if (stopping) now = v1::CONTAINER_STATE_STOPPING;
   view_.set_state(now);
+  RestorePlugins();
   if (now != state.state()) AddEvent(v1::Event::STATE_CHANGED, state.state());
   Publish();
   StoreStateOrLog();
@@ -205,6 +206,7 @@ void Container::RecoverStopped(v1::ExitStatus exit, const internal::RuntimeState
   *view_.mutable_finish_time() = exit.exit_time();
   *view_.mutable_exit_status() = std::move(exit);
   view_.set_state(v1::CONTAINER_STATE_STOPPED);
+  RestorePlugins();
   if (news) AddEvent(v1::Event::STATE_CHANGED, state.state());
   StoreStateOrLog();
   Publish();

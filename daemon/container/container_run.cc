@@ -54,6 +54,9 @@ absl::Status Container::DoStart() {
   const absl::Status intended = Intend(LifecycleEvent::kStart);
   if (!intended.ok()) return intended;
   absl::Status status = again ? PrepareGeneration() : absl::OkStatus();
+  if (status.ok() && pod_ != nullptr) {
+    Lent([&] { status = pod_->Starting(again ? spec_text_ : nullptr, StateForPlugins()); });
+  }
   if (status.ok()) {
     const absl::StatusOr<std::shared_ptr<SupervisorHandle>> handle = NeedSupervisor();
     status = handle.ok() ? (*handle)->Start(services_.launch_timeout) : handle.status();
@@ -65,6 +68,7 @@ absl::Status Container::DoStart() {
   stopped_by_request_ = false;
   *view_.mutable_start_time() = ToTimestamp(services_.timers.Now());
   Commit(LifecycleEvent::kStarted);
+  if (pod_ != nullptr) Lent([this] { pod_->Started(StateForPlugins()); });
   return absl::OkStatus();
 }
 
@@ -73,8 +77,9 @@ absl::Status Container::PrepareGeneration() {
   if (!released.ok()) return released;
   absl::StatusOr<internal::ContainerRecord> record = services_.store.GetRecord(id_);
   if (!record.ok()) return record.status();
+  const std::unique_ptr<PluginCalls> recorded = RecordedPlugins(*record);
   const absl::StatusOr<GeneratedSpec> generated = services_.compiler.Generate(
-      id_, view_.config(), FromTimestamp(view_.create_time()));
+      id_, view_.config(), FromTimestamp(view_.create_time()), recorded.get());
   if (!generated.ok()) return generated.status();
   // From here on an old exit must not be taken for this generation's.
   const absl::Status removed = services_.store.RemoveExitRecord(id_);
@@ -115,6 +120,7 @@ void Container::FailStart(const absl::Status& status) {
   *answer.mutable_exit_status() = std::move(exit);
   answer.set_generation(view_.generation());
   AnswerWaiters(answer);
+  if (pod_ != nullptr) Lent([this] { pod_->Stopped(StateForPlugins()); });
 }
 
 v1::ExitStatus Container::ToExitStatus(const ExitRecord& record) const {
@@ -185,6 +191,7 @@ void Container::FinishExit(v1::ExitStatus exit) {
     *killed.mutable_exit_time() = exit.exit_time();
     if (supervisor() == nullptr) FinishExec(exec_id, killed);
   }
+  if (pod_ != nullptr) Lent([this] { pod_->Stopped(StateForPlugins()); });
   if (deleting) return FinishDelete();
   RememberStopped();
   for (Done<v1::Container>& done : std::exchange(stops_, {})) done(BasicView());
@@ -268,7 +275,7 @@ absl::Status Container::ReleaseRuntime() {
 // failure is a warning.
 void Container::RunPoststop() {
   if (!std::exchange(poststop_due_, false)) return;
-  const absl::StatusOr<OciSpec> spec = OciSpec::Parse(spec_text_);
+  const absl::StatusOr<OciSpec> spec = OciSpec::Parse(*spec_text_);
   if (!spec.ok()) return;
   for (const absl::Status& failure :
        RunPoststopHooks(*spec, id_, view_.bundle(), services_.launch_timeout)) {

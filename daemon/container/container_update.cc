@@ -91,9 +91,15 @@ void Container::Update(const v1::UpdateContainerRequest& request, Done<v1::Conta
         if (!valid.ok()) return valid;
       }
       if (request.validate_only()) return absl::OkStatus();
+      const bool live = !resources.empty() && IsAlive(self.state()) && self.cgroup_ != nullptr;
+      if (live) {
+        absl::StatusOr<nlohmann::json> agreed = self.AskPluginsToUpdate(resources);
+        if (!agreed.ok()) return agreed.status();
+        resources = *std::move(agreed);
+      }
       absl::StatusOr<internal::ContainerRecord> record = self.services_.store.GetRecord(self.id_);
       if (!record.ok()) return record.status();
-      if (!resources.empty() && IsAlive(self.state()) && self.cgroup_ != nullptr) {
+      if (live) {
         const absl::Status updated = self.cgroup_->Update(resources);
         if (!updated.ok()) return updated;
         for (const std::string& warning : self.cgroup_->warnings()) self.AddWarning(warning);
@@ -105,6 +111,9 @@ void Container::Update(const v1::UpdateContainerRequest& request, Done<v1::Conta
       *self.view_.mutable_config() = std::move(config);
       self.Publish();
       self.AddEvent(v1::Event::UPDATED, self.state());
+      if (live && self.pod_ != nullptr) {
+        self.Lent([&self] { self.pod_->Updated(self.StateForPlugins()); });
+      }
       return absl::OkStatus();
     };
     const absl::Status status = update();

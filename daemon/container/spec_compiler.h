@@ -6,7 +6,7 @@
 //                        journal --Describe--> OciSpecHistory             (inspect, render)
 //
 // Nothing here changes anything: no process, cgroup or file exists afterwards that was not there
-// before. Thread-safe. Generate reads the bundle and CDI files, and may block on them.
+// before, but for what plugins do. Thread-safe. Generate reads the bundle and CDI files, and may block on them.
 #ifndef OCID_DAEMON_CONTAINER_SPEC_COMPILER_H_
 #define OCID_DAEMON_CONTAINER_SPEC_COMPILER_H_
 
@@ -32,6 +32,8 @@ struct GeneratedSpec {
   std::string journal;  // how it came to be, for the record and Describe
 };
 
+class PluginCalls;  // daemon/nri/plugin_calls.h
+
 struct CompiledPlan {
   std::string plan;             // what the supervisor gets
   std::string executor_sha256;  // of the document it was compiled from
@@ -47,9 +49,12 @@ class SpecCompiler {
  public:
   virtual ~SpecCompiler() = default;
 
+  // `plugins`: who is asked, and where they answer something that changes other containers, changes
+  // them; null: nobody. Blocks as long as they take.
   virtual absl::StatusOr<GeneratedSpec> Generate(const std::string& container_id,
                                                  const v1::ContainerConfig& config,
-                                                 absl::Time create_time) const = 0;
+                                                 absl::Time create_time,
+                                                 PluginCalls* plugins) const = 0;
 
   // `cgroup_paths`: of the container's cgroup, which must exist for a plan that is run.
   virtual absl::StatusOr<CompiledPlan> CompilePlan(

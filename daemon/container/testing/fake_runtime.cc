@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "daemon/nri/plugin_calls.h"
 #include "nlohmann/json.hpp"
 #include "runtime/base/error_details.h"
 
@@ -245,9 +246,18 @@ class FakeCompiler final : public SpecCompiler {
 
   absl::StatusOr<GeneratedSpec> Generate(const std::string& container_id,
                                          const v1::ContainerConfig& config,
-                                         absl::Time) const override {
+                                         absl::Time, PluginCalls* plugins) const override {
     const absl::Status failure = runtime_.Step("generate");
     if (!failure.ok()) return failure;
+    if (plugins != nullptr) {
+      nri::CreateContainerRequest request;
+      request.mutable_pod()->set_id(container_id);
+      request.mutable_container()->set_id(container_id);
+      for (size_t i = 0; i < plugins->plugins().size(); ++i) {
+        const absl::StatusOr<CreateAnswer> answer = plugins->CreateContainer(i, request);
+        if (!answer.ok()) return answer.status();
+      }
+    }
     {
       MutexLock lock(runtime_.mutex_);
       ++runtime_.generated_;

@@ -1,24 +1,30 @@
-// PluginService of the API: what this version does not have says so, call by call,
-// with UNIMPLEMENTED, NOT_IMPLEMENTED and the feature's name.
-//
-// Thread-safe.
-#ifndef OCID_DAEMON_API_UNIMPLEMENTED_SERVICES_H_
-#define OCID_DAEMON_API_UNIMPLEMENTED_SERVICES_H_
+// PluginService of the API. Thread-safe; `plugins`, which may be null (no NRI), outlives the service.
+// Nothing blocks.
+#ifndef OCID_DAEMON_API_PLUGIN_SERVICE_H_
+#define OCID_DAEMON_API_PLUGIN_SERVICE_H_
 
+#include "daemon/nri/nri_host.h"
 #include "grpcpp/support/server_callback.h"
 #include "proto/ocid/v1/plugin.grpc.pb.h"
 
 namespace ocid {
 
+v1::Plugin DescribePlugin(const PluginReport& report);
+
 class PluginService final : public v1::PluginService::CallbackService {
  public:
+  explicit PluginService(const NriHost* plugins) : plugins_(plugins) {}
+
   grpc::ServerUnaryReactor* List(grpc::CallbackServerContext* context,
                                  const v1::ListPluginsRequest* request,
                                  v1::ListPluginsResponse* response) override;
   grpc::ServerUnaryReactor* Get(grpc::CallbackServerContext* context,
                                 const v1::GetPluginRequest* request, v1::Plugin* response) override;
+
+ private:
+  const NriHost* const plugins_;
 };
 
 }  // namespace ocid
 
-#endif  // OCID_DAEMON_API_UNIMPLEMENTED_SERVICES_H_
+#endif  // OCID_DAEMON_API_PLUGIN_SERVICE_H_
