@@ -229,6 +229,9 @@ class Container : public std::enable_shared_from_this<Container> {
   // The plugins of a create; null: nobody is to be asked. EndPlugins where it fails.
   absl::StatusOr<PluginCalls*> BeginPlugins(const v1::ContainerConfig& config);
   void EndPlugins();
+  // After a create or a start has been answered.
+  void TellCreated();
+  void TellStarted();
   void RestorePlugins();
   void KeepAnswers(internal::ContainerRecord& record);
   std::unique_ptr<PluginCalls> RecordedPlugins(const internal::ContainerRecord& record) const;

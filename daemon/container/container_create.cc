@@ -55,8 +55,10 @@ void Container::Create(const v1::CreateContainerRequest& request, const Caller& 
       self.services_.forget(self);
       self.AnswerWaiters(self.GoneError());
     }
-    turn.End();
+    if (!made) turn.End();
     done(answer.ok() ? std::move(answer) : PublicError(answer.status()));
+    // Nobody waits for what plugins make of it but the container's next operation.
+    if (made) self.TellCreated();
   });
 }
 
@@ -127,7 +129,6 @@ absl::StatusOr<v1::Container> Container::DoCreate(const v1::CreateContainerReque
     request_digest_ = digest;
   }
   Commit(LifecycleEvent::kCreated);
-  if (pod_ != nullptr) Lent([this] { pod_->Created(spec_text_, StateForPlugins()); });
   return BasicView();
 }
 

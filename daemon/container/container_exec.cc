@@ -357,6 +357,7 @@ absl::StatusOr<Attachment> Container::AttachInit(Lane::Turn turn,
   if (request.start()) {
     const absl::Status started = DoStart();
     if (!started.ok()) return started;
+    TellStarted();
   }
   return Attachment{*std::move(stream), terminal};
 }

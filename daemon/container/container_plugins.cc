@@ -74,6 +74,14 @@ void Container::EndPlugins() {
   pod_.reset();
 }
 
+void Container::TellCreated() {
+  if (pod_ != nullptr) Lent([this] { pod_->Created(spec_text_, StateForPlugins()); });
+}
+
+void Container::TellStarted() {
+  if (pod_ != nullptr) Lent([this] { pod_->Started(StateForPlugins()); });
+}
+
 void Container::RestorePlugins() {
   if (services_.plugins == nullptr) return;
   pod_ = std::make_unique<PluginPod>(*services_.plugins, SubjectOf(view_.config()));

@@ -40,9 +40,9 @@ void Container::Start(const v1::StartContainerRequest& request, Done<v1::Contain
       self.restart_count_ = 0;
       status = self.DoStart();
     }
-    absl::StatusOr<v1::Container> answer = self.ViewOr(status);
+    done(self.ViewOr(status));
+    if (status.ok() && !validate_only) self.TellStarted();
     turn.End();
-    done(std::move(answer));
   });
 }
 
@@ -68,7 +68,6 @@ absl::Status Container::DoStart() {
   stopped_by_request_ = false;
   *view_.mutable_start_time() = ToTimestamp(services_.timers.Now());
   Commit(LifecycleEvent::kStarted);
-  if (pod_ != nullptr) Lent([this] { pod_->Started(StateForPlugins()); });
   return absl::OkStatus();
 }
 
@@ -238,7 +237,7 @@ void Container::ScheduleRestart() {
     if (std::exchange(self.restart_timer_, 0) == 0) return;  // cancelled when it was under way
     if (self.state() != v1::CONTAINER_STATE_STOPPED) return;
     const absl::Status started = self.DoStart();
-    if (started.ok()) return;
+    if (started.ok()) return self.TellStarted();
     Log(LogLevel::kWarning, "restart", {{"container", self.id_}, {"error", started}});
     self.ScheduleRestart();
   }));

@@ -82,7 +82,7 @@ struct DaemonUnderTest::Stubs {
   std::unique_ptr<v1::SystemService::Stub> system;
 };
 
-DaemonUnderTest::DaemonUnderTest() {
+DaemonUnderTest::DaemonUnderTest(const std::vector<std::string>& flags) {
   char folder[] = "/tmp/ocid-benchmark-XXXXXX";
   if (mkdtemp(folder) == nullptr) Fail("mkdtemp: " + std::string(strerror(errno)));
   folder_ = folder;
@@ -106,6 +106,7 @@ DaemonUnderTest::DaemonUnderTest() {
                                    "--supervisor=" + fs::canonical(kSupervisor).string(),
                                    "--cgroup-parent=" + fs::path(folder_).filename().string(),
                                    "--log-level=error"};
+  args.insert(args.end(), flags.begin(), flags.end());
   std::vector<char*> argv;
   for (std::string& arg : args) argv.push_back(arg.data());
   argv.push_back(nullptr);
@@ -132,15 +133,17 @@ DaemonUnderTest::~DaemonUnderTest() {
   fs::remove_all(folder_, ignored);
 }
 
+void DaemonUnderTest::CreateOnce(const std::string& id) {
+  grpc::ClientContext context;
+  v1::CreateContainerRequest request;
+  v1::Container container;
+  request.set_container_id(id);
+  request.mutable_config()->set_bundle(bundle_);
+  Check(stubs_->containers->Create(&context, request, &container), "Create");
+}
+
 void DaemonUnderTest::LiveOnce(const std::string& id) {
-  {
-    grpc::ClientContext context;
-    v1::CreateContainerRequest request;
-    v1::Container container;
-    request.set_container_id(id);
-    request.mutable_config()->set_bundle(bundle_);
-    Check(stubs_->containers->Create(&context, request, &container), "Create");
-  }
+  CreateOnce(id);
   {
     grpc::ClientContext context;
     v1::StartContainerRequest request;

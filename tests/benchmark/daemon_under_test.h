@@ -16,12 +16,15 @@ namespace ocid {
 class DaemonUnderTest {
  public:
   // Makes the folder, a busybox root file system and a bundle of /bin/true, and starts the daemon
-  // from this program's runfiles.
-  DaemonUnderTest();
+  // from this program's runfiles, with these flags more.
+  explicit DaemonUnderTest(const std::vector<std::string>& flags = {});
   ~DaemonUnderTest();
 
   const std::string& rootfs() const { return rootfs_; }
   const std::string& bundle() const { return bundle_; }
+
+  // create of the bundle's /bin/true; DeleteForced takes it away.
+  void CreateOnce(const std::string& id);
 
   // create, start, wait and delete of the bundle's /bin/true.
   void LiveOnce(const std::string& id);

@@ -50,6 +50,7 @@ class ManagerFixture : public testing::Test {
     parts.options.supervisors = runtime_.MakeHost();
     parts.options.cgroups = runtime_.MakeCgroups();
     parts.options.lane_capacity = lane_capacity_;
+    parts.options.plugins = plugins_;
     auto store = OpenFileRecordStore(
         {.root_dir = base_ + "/root", .state_dir = base_ + "/state", .boot_id = boot_id_});
     ASSERT_TRUE(store.ok()) << store.status();
@@ -179,6 +180,7 @@ class ManagerFixture : public testing::Test {
   std::string base_;
   std::string boot_id_ = "boot";
   size_t lane_capacity_ = 64;
+  PluginContext* plugins_ = nullptr;  // from the next Restart on
   const Caller caller_{"uid=0"};
   ManualTimers* timers_ = nullptr;
   RecoveryReport report_;
