@@ -159,6 +159,9 @@ void Say(const StepMachine& machine, MessageKind kind) {
 // Whatever the setup had open stays out of reach of the last steps: a working directory of
 // /proc/self/fd/N must find nothing (CVE-2024-21626).
 void ForgetSetup(StepMachine& machine) {
+  // At a gate for others the launcher is not waited for, and whoever reads its output to the end
+  // must not have to wait for us: hooks in the container write to nowhere then.
+  if (machine.gate >= 0) machine.hook_output = -1;
   const unsigned after = machine.first_private_fd + kPrivateFds;
   raw::Call(SYS_close_range, after, ~0u, 0);
   // Steps may have opened theirs in a place that was not taken.

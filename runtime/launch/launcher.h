@@ -49,7 +49,7 @@ struct LaunchFds {
   BorrowedFd join;
   // This many descriptors from 3 on stay open in the program.
   unsigned preserve = 0;
-  // Standard output and error of hooks; none: /dev/null.
+  // Standard output and error of hooks; none: /dev/null. With `gate`, not of startContainer hooks.
   BorrowedFd hook_output;
   // A listening SOCK_SEQPACKET socket, for a caller that does not live as long as the child stands
   // at its gate. The child accepts a connection there in place of OpenGate: see ConnectGate.

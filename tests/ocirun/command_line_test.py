@@ -120,6 +120,18 @@ def test_a_second_container_of_the_same_id_is_refused_and_the_first_goes_on(runt
     assert runtime.state("c1")["status"] == "created"
 
 
+def test_a_created_container_does_not_keep_the_callers_streams(runtime, tmp_path):
+    # As containerd does it for a terminal: what create prints is read to its end.
+    spec = bundle.config("true")
+    spec["process"]["terminal"] = True
+    folder = bundle.write(tmp_path / "b", spec, runtime.rootfs)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "console"))
+        listener.listen()
+        runtime("create", "-b", folder, "--console-socket", tmp_path / "console", "c1")
+    assert runtime.state("c1")["status"] == "created"
+
+
 def test_a_foreground_container_can_be_paused_and_deleted_by_others(runtime):
     folder = runtime.bundle("b", "sh", "-c", "echo up; while :; do sleep 0.1; done")
     with subprocess.Popen([OCIRUN, "--root", runtime.root, "run", "-b", folder, "c1"],
