@@ -85,13 +85,17 @@ void Examine(const std::string& process, const std::string& canary) {
   }
 }
 
+// Seized and interrupted, and not attached to: that would leave a SIGSTOP pending in a process that
+// is about to execute its program.
 void Trace(pid_t pid, const std::string& process, const std::string& canary) {
-  if (ptrace(PTRACE_ATTACH, pid, nullptr, nullptr) != 0) return;
+  if (ptrace(PTRACE_SEIZE, pid, nullptr, nullptr) != 0) return;
+  ptrace(PTRACE_INTERRUPT, pid, nullptr, nullptr);
   int status = 0;
-  waitpid(pid, &status, __WALL);
-  Report("attached");
-  Examine(process, canary);
-  ptrace(PTRACE_DETACH, pid, nullptr, nullptr);
+  while (waitpid(pid, &status, __WALL) == pid && WIFSTOPPED(status)) {
+    Report("attached");
+    Examine(process, canary);
+    if (ptrace(PTRACE_DETACH, pid, nullptr, nullptr) == 0) return;
+  }
 }
 
 // Process ids grow by one: the next one is waited for where it will be.

@@ -79,11 +79,12 @@ def mounts(pid, words):
 def cgroups(pid):
     """By hierarchy: whether it has a cgroup of the container's own there, and the limit that was set."""
     found = {}
+    ours = pathlib.Path("/proc/self/cgroup").read_text().splitlines()
     for line in pathlib.Path(f"/proc/{pid}/cgroup").read_text().splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers == V1_DEVICES:
             continue
-        found[controllers] = path == pathlib.Path("/proc/self/cgroup").read_text().split(f":{controllers}:")[1].split("\n")[0]
+        found[controllers] = f":{controllers}:{path}" in [own.lstrip("0123456789") for own in ours]
         for base in pathlib.Path("/sys/fs/cgroup"), *pathlib.Path("/sys/fs/cgroup").iterdir():
             limit = base / path.lstrip("/") / "pids.max"
             if path != "/" and limit.exists() and base.name in (controllers, "cgroup", "unified"):
