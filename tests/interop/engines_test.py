@@ -70,6 +70,15 @@ def on_terminal(command, typed, seconds=30):
     return text.decode(errors="replace")
 
 
+def remove_cgroups(parent):
+    """What an engine leaves of the parent that it was given, in every hierarchy."""
+    for folder in pathlib.Path("/sys/fs/cgroup").glob(f"**/{parent}"):
+        for path in sorted(folder.rglob("*"), reverse=True):
+            if path.is_dir():
+                path.rmdir()
+        folder.rmdir()
+
+
 class Podman:
     """Podman with storage of its own."""
 
@@ -80,8 +89,9 @@ class Podman:
                         "--tmpdir", folder / "tmp", "--storage-driver", "vfs", "--cgroup-manager", "cgroupfs",
                         "--events-backend", "file", "--runtime", OCIRUN]
         # Its own default for open files may be more than this host lets anyone have.
-        self.usual = ["--network", "none", "--ulimit", "nofile=1024:1024",
-                      "--ulimit", "nproc=1024:1024"]
+        self.parent = folder.name
+        self.usual = ["--network", "none", "--cgroup-parent", f"/{self.parent}",
+                      "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"]
 
     def run(self, name, *args, flags=()):
         return [*self.command, "run", "--rm", "--name", name, *self.usual, *flags, "--rootfs", self.rootfs, *args]
@@ -104,6 +114,7 @@ class Podman:
     def close(self):
         call([*self.command, "rm", "-af"], check=False)
         call([*self.command, "system", "prune", "-af"], check=False)
+        remove_cgroups(self.parent)
 
 
 class Containerd:
@@ -159,8 +170,7 @@ class Containerd:
             call([*self.command, "task", "delete", "-f", name], check=False)
         self.daemon.terminate()
         self.daemon.wait(20)
-        for parent in pathlib.Path("/sys/fs/cgroup").glob(f"**/{self.namespace}"):
-            parent.rmdir()
+        remove_cgroups(self.namespace)
 
 
 @pytest.fixture(name="engine", scope="module", params=[Podman, Containerd], ids=["podman", "containerd"])
