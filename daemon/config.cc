@@ -17,6 +17,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "daemon/base/version.h"
+#include "daemon/nri/default_validator.h"
 #include "daemon/nri/plugin_policy.h"
 #include "yaml-cpp/yaml.h"
 
@@ -59,6 +60,12 @@ struct Option {
   std::vector<std::string> (*get)(const DaemonConfig& config);
   void (*clear)(DaemonConfig& config) = nullptr;  // a list's
 };
+
+absl::Status AddValidatorOption(std::vector<std::string>& options, const std::string& value) {
+  const absl::StatusOr<DefaultValidatorOptions> parsed = ParseDefaultValidator({value});
+  if (parsed.ok()) options.push_back(value);
+  return parsed.status();
+}
 
 absl::Status SetAbsolutePath(std::string& field, const std::string& value) {
   if (!absl::StartsWith(value, "/")) {
@@ -195,6 +202,12 @@ const std::vector<Option>& Options() {
        "fields=FIELD+FIELD (what it may touch); may be repeated",
        Kind::kList, AddNriPolicy, [](const Config& c) -> Values { return c.nri_policies; },
        [](Config& c) { c.nri_policies.clear(); }},
+      {"nri-validator", "OPTION",
+       "what NRI plugins may not do, and which must be there: reject_namespace_adjustment, ..., "
+       "required_plugins=NAME+NAME; may be repeated",
+       Kind::kList, [](Config& c, Value v) { return AddValidatorOption(c.nri_validator, v); },
+       [](const Config& c) -> Values { return c.nri_validator; },
+       [](Config& c) { c.nri_validator.clear(); }},
       {"supervisor", "PATH",
        "The supervisor's program; default: ocid-supervisor beside ocid, or in ../libexec/ocid",
        Kind::kValue, [](Config& c, Value v) { return SetAbsolutePath(c.supervisor, v); },

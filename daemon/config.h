@@ -38,6 +38,7 @@ struct DaemonConfig {
   std::string cgroup_parent;  // empty: the manager's default
   bool allow_missing_controllers = false;
   std::vector<std::string> cdi_spec_dirs = {"/etc/cdi", "/var/run/cdi"};
+  std::vector<std::string> nri_validator;  // ParseDefaultValidator; empty: there is none
   std::string supervisor;  // empty: found beside the daemon's executable
   LogLevel log_level = LogLevel::kInfo;
   LogFormat log_format = LogFormat::kText;

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <string_view>
 #include <system_error>
 #include <vector>
@@ -105,6 +106,24 @@ HostFacts ReadHostFacts() {
   facts.apparmor = FirstLine("/sys/module/apparmor/parameters/enabled") == "Y";
   facts.selinux = access("/sys/fs/selinux/enforce", F_OK) == 0;
   return facts;
+}
+
+AdjustmentHost DescribeAdjustmentHost(const CgroupManager& cgroups) {
+  AdjustmentHost host;
+  host.check_resources = [&cgroups](const nlohmann::json& resources) {
+    // Whose they are makes no difference to what can be enforced.
+    return cgroups.Validate("check", "", resources);
+  };
+  host.no_net_devices = "this runtime moves no network devices into containers";
+  if (access("/sys/fs/resctrl/schemata", F_OK) != 0) {
+    host.no_intel_rdt = "this host has no resource control groups (/sys/fs/resctrl)";
+  }
+  host.propagation = [](const std::string& path) {
+    std::ifstream file("/proc/self/mountinfo");
+    const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+    return PropagationOf(text, path);
+  };
+  return host;
 }
 
 SystemFacts DescribeSystem(const DaemonConfig& config, const CgroupManager& cgroups) {

@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "daemon/api/system_service.h"
 #include "daemon/config.h"
+#include "daemon/nri/adjustment_apply.h"
 #include "runtime/cgroup/cgroup_manager.h"
 #include "runtime/plan/plan_compile.h"
 
@@ -20,6 +21,9 @@ absl::StatusOr<std::string> FindSupervisor(const std::string& configured);
 
 // What the plan compiler must know. Errors read as "nothing is there".
 HostFacts ReadHostFacts();
+
+// What the host can do of what NRI plugins ask for. `cgroups` must outlive it.
+AdjustmentHost DescribeAdjustmentHost(const CgroupManager& cgroups);
 
 // What SystemService tells. `cgroups` is the manager in use.
 SystemFacts DescribeSystem(const DaemonConfig& config, const CgroupManager& cgroups);

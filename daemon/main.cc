@@ -31,6 +31,7 @@
 #include "daemon/image/image_rootfs.h"
 #include "daemon/image/image_store.h"
 #include "daemon/image/registry_source.h"
+#include "daemon/nri/default_validator.h"
 #include "daemon/nri/nri_host.h"
 #include "daemon/server.h"
 #include "runtime/cgroup/cgroup_manager.h"
@@ -148,10 +149,14 @@ absl::StatusOr<Core> OpenCore(const DaemonConfig& config, ExitCode& code) {
   absl::StatusOr<std::unique_ptr<ImageRootfs>> rootfs =
       ImageRootfs::Open(*core.images, config.root + "/images/rootfs");
   if (!rootfs.ok()) return rootfs.status();
+  const absl::StatusOr<DefaultValidatorOptions> validator =
+      ParseDefaultValidator(config.nri_validator);
+  if (!validator.ok()) return validator.status();
   options.compiler = MakePipelineCompiler(
       {.devices = core.devices.get(),
        .images = rootfs->get(),
        .host = ReadHostFacts(),
+       .plugins = {.host = DescribeAdjustmentHost(**cgroups), .validator = *validator},
        .default_cgroups_path = [config, kind = (*cgroups)->kind()](const std::string& id) {
          return DefaultCgroupsPath(config, kind, id);
        }});

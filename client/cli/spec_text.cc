@@ -39,6 +39,9 @@ std::string ActorText(const v1::SpecStep& step) {
 std::string Heading(const v1::SpecStep& step, bool color) {
   std::string text = Paint(color, kBold, ActorText(step));
   if (!step.actor_version().empty()) absl::StrAppend(&text, " ", Printable(step.actor_version()));
+  if (!step.on_behalf_of().empty()) {
+    absl::StrAppend(&text, ", for ", Printable(step.on_behalf_of()));
+  }
   if (!step.source_file().empty()) absl::StrAppend(&text, "  ", Printable(step.source_file()));
   return text + "\n";
 }
@@ -101,6 +104,8 @@ ordered_json StepJson(const v1::SpecStep& step) {
        {"json_patch", "changes", "ignored", "conflicts", "digest_before", "digest_after"}) {
     object[name] = whole.at(name);
   }
+  if (!step.requested_json().empty()) object["requested"] = whole.at("requested");
+  if (!step.on_behalf_of().empty()) object["on_behalf_of"] = step.on_behalf_of();
   if (step.has_document_after()) object["document_after"] = Document(step.document_after());
   return object;
 }

@@ -95,7 +95,7 @@ std::string BundleOf(const v1::ContainerConfig& config, const OciSpec& spec) {
 class PipelineCompiler final : public SpecCompiler {
  public:
   explicit PipelineCompiler(PipelineCompilerOptions options)
-      : options_(std::move(options)), pipeline_(DefaultTransformers(options_.devices)) {}
+      : options_(std::move(options)), pipeline_(DefaultTransformers(options_.devices, options_.plugins)) {}
 
   absl::StatusOr<GeneratedSpec> Generate(const std::string& container_id,
                                          const v1::ContainerConfig& config,

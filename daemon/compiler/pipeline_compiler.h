@@ -9,6 +9,7 @@
 #include <string>
 
 #include "daemon/container/spec_compiler.h"
+#include "daemon/spec/transformers/transformers.h"
 #include "runtime/plan/plan_compile.h"
 
 namespace ocid {
@@ -20,6 +21,7 @@ struct PipelineCompilerOptions {
   CdiRegistry* devices = nullptr;  // must outlive the compiler; null: no devices
   const ImageRootfs* images = nullptr;  // must outlive the compiler; null: no images
   HostFacts host;
+  NriPluginsOptions plugins = {};
   // linux.cgroupsPath of a container whose bundle and request name none.
   std::function<std::string(const std::string& container_id)> default_cgroups_path;
 };

@@ -96,6 +96,8 @@ absl::StatusOr<v1::SpecStep> DescribeStep(const SpecStep& step, const OciSpec& b
   *out.mutable_duration() =
       TimeUtil::NanosecondsToDuration(absl::ToInt64Nanoseconds(step.duration));
   out.set_json_patch(step.patch);
+  out.set_requested_json(step.requested_json);
+  out.set_on_behalf_of(step.actor.on_behalf_of);
   const absl::StatusOr<std::vector<SpecChange>> changes = DescribeChanges(before, step.patch);
   if (!changes.ok()) return changes.status();
   for (const SpecChange& change : *changes) out.add_changes(change.text);

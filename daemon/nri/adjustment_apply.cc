@@ -324,25 +324,30 @@ class Application {
     if (status_.ok() && host_.check_resources) LeaveOutWhatCannotBe(wanted, before, swap_follows);
   }
 
-  // What the host cannot enforce becomes again what it was, if it is what this adjustment set.
+  // What the host cannot enforce becomes again what it was, if it is what this adjustment set. The
+  // host may tell one thing at a time.
   void LeaveOutWhatCannotBe(const Json& wanted, const Json& before, bool swap_follows) {
-    const absl::Status checked = host_.check_resources(document_["linux"]["resources"]);
-    for (const FieldViolation& violation : GetFieldViolations(checked)) {
-      if (!violation.field.starts_with(kResources)) continue;
-      const std::string within = violation.field.substr(kResources.size());
-      if (within == "/memory/swap" && swap_follows) {
-        // Nobody asked for it.
+    bool again = true;
+    while (again) {
+      again = false;
+      const absl::Status checked = host_.check_resources(document_["linux"]["resources"]);
+      for (const FieldViolation& violation : GetFieldViolations(checked)) {
+        if (!violation.field.starts_with(kResources)) continue;
+        const std::string within = violation.field.substr(kResources.size());
+        if (!restored_.insert(within).second) continue;
+        const Json* const requested = ResolvePointer(wanted, within);
+        const bool implied = swap_follows && within == "/memory/swap";  // nobody asked for it
+        if (requested == nullptr && !implied) continue;
+        if (!implied) Ignore(violation.field, *requested, violation.description);
         Restore(within, before);
-      } else if (const Json* const requested = ResolvePointer(wanted, within)) {
-        Ignore(violation.field, *requested, violation.description);
-        Restore(within, before);
+        again = true;
       }
     }
   }
 
   void Restore(const std::string& within, const Json& before) {
     const size_t slash = within.rfind('/');
-    const std::string parent = absl::StrCat(kResourcesText, within.substr(0, slash));
+    const std::string parent = absl::StrCat(kResources.data(), within.substr(0, slash));
     Json* const object = ResolvePointer(document_, parent);
     if (object == nullptr || !object->is_object()) return;
     const absl::StatusOr<std::vector<std::string>> tokens = SplitPointer(within);
@@ -350,6 +355,9 @@ class Application {
     const Json* const old = ResolvePointer(before, within);
     if (old == nullptr) {
       object->erase(tokens->back());
+      // Nor is a group left that has nothing in it.
+      const bool was_there = ResolvePointer(before, within.substr(0, slash)) != nullptr;
+      if (object->empty() && !was_there) Erase(kResources, tokens->front().c_str());
     } else {
       (*object)[tokens->back()] = *old;
     }
@@ -403,12 +411,11 @@ class Application {
     }
   }
 
-  static constexpr char kResourcesText[] = "/linux/resources";
-
   const AdjustmentHost& host_;
   Json& document_;
   std::vector<NriIgnoredEdit>& ignored_;
   absl::Status status_;
+  std::set<std::string> restored_;  // of linux.resources
 };
 
 Json MemoryJson(const nri::LinuxMemory& memory, std::vector<NriIgnoredEdit>& ignored) {

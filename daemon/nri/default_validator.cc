@@ -1,6 +1,6 @@
 #include "daemon/nri/default_validator.h"
 
-#include <algorithm>
+#include <map>
 #include <optional>
 #include <set>
 #include <utility>
@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "daemon/nri/nri_names.h"
 #include "yaml-cpp/yaml.h"
 
@@ -163,6 +164,40 @@ absl::Status CheckRequired(const DefaultValidatorOptions& options, const Request
 }
 
 }  // namespace
+
+absl::StatusOr<DefaultValidatorOptions> ParseDefaultValidator(
+    const std::vector<std::string>& entries) {
+  using Options = DefaultValidatorOptions;
+  const std::map<std::string, bool Options::*> kFlags = {
+      {"reject_oci_hook_adjustment", &Options::reject_oci_hook_adjustment},
+      {"reject_runtime_default_seccomp_adjustment",
+       &Options::reject_runtime_default_seccomp_adjustment},
+      {"reject_unconfined_seccomp_adjustment", &Options::reject_unconfined_seccomp_adjustment},
+      {"reject_custom_seccomp_adjustment", &Options::reject_custom_seccomp_adjustment},
+      {"reject_namespace_adjustment", &Options::reject_namespace_adjustment},
+      {"reject_sysctl_adjustment", &Options::reject_sysctl_adjustment},
+  };
+  Options options;
+  options.enable = !entries.empty();
+  for (const std::string& entry : entries) {
+    const size_t equals = entry.find('=');
+    const std::string name = entry.substr(0, equals);
+    const std::string value = equals == entry.npos ? "" : entry.substr(equals + 1);
+    const auto flag = kFlags.find(entry);
+    if (flag != kFlags.end()) {
+      options.*(flag->second) = true;
+    } else if (name == "required_plugins" && !value.empty()) {
+      for (absl::string_view plugin : absl::StrSplit(value, '+', absl::SkipEmpty())) {
+        options.required_plugins.emplace_back(plugin);
+      }
+    } else if (name == "tolerate_missing_plugins_annotation" && !value.empty()) {
+      options.tolerate_missing_plugins_annotation = value;
+    } else {
+      return absl::InvalidArgumentError(absl::StrCat("unknown option \"", entry, "\""));
+    }
+  }
+  return options;
+}
 
 absl::Status ValidateByDefault(const DefaultValidatorOptions& options, const Request& request) {
   if (!options.enable) return absl::OkStatus();

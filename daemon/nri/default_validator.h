@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "daemon/nri/plugin_calls.h"
 
 namespace ocid {
@@ -33,6 +34,12 @@ struct DefaultValidatorOptions {
   // A container with this annotation, true, does without required plugins. Empty: none does.
   std::string tolerate_missing_plugins_annotation;
 };
+
+// From the configuration: the names above, each of which is on where it is named, and
+//   required_plugins=NAME+NAME   tolerate_missing_plugins_annotation=KEY
+// INVALID_ARGUMENT for anything else. Any entry enables the validator.
+absl::StatusOr<DefaultValidatorOptions> ParseDefaultValidator(
+    const std::vector<std::string>& entries);
 
 // OK, or why not; the words are for "validator ... rejected container adjustment, reason: ...". OK
 // if it is not enabled.

@@ -100,5 +100,20 @@ TEST(DefaultValidator, RequiredPluginsAreThoseOfTheConfigurationAndOfTheNearestA
             "validation error: invalid tolerate annotation \"maybe\"");
 }
 
+TEST(DefaultValidator, IsReadFromTheConfiguration) {
+  EXPECT_FALSE(ParseDefaultValidator({})->enable);
+  const auto options = ParseDefaultValidator({"reject_sysctl_adjustment", "required_plugins=a+10-b",
+                                              "tolerate_missing_plugins_annotation=k"});
+  ASSERT_TRUE(options.ok());
+  EXPECT_TRUE(options->enable);
+  EXPECT_TRUE(options->reject_sysctl_adjustment);
+  EXPECT_FALSE(options->reject_namespace_adjustment);
+  EXPECT_EQ(options->required_plugins, (std::vector<std::string>{"a", "10-b"}));
+  EXPECT_EQ(options->tolerate_missing_plugins_annotation, "k");
+  for (const char* bad : {"reject_everything", "required_plugins", "required_plugins=", ""}) {
+    EXPECT_FALSE(ParseDefaultValidator({bad}).ok()) << bad;
+  }
+}
+
 }  // namespace
 }  // namespace ocid

@@ -59,6 +59,36 @@ absl::Status RedactOperation(Json& operation) {
   return absl::OkStatus();
 }
 
+// Of a plugin's answer: values of variables, which it gives by key, and those of hooks, "NAME=value".
+void RedactVariables(Json& value) {
+  if (value.is_array()) {
+    for (Json& element : value) RedactVariables(element);
+  }
+  if (!value.is_object()) return;
+  for (auto& [name, member] : value.get_ref<Json::object_t&>()) {
+    if (name != "env" || !member.is_array()) {
+      RedactVariables(member);
+      continue;
+    }
+    for (Json& entry : member) {
+      if (entry.is_object()) {
+        entry["value"] = kRedactedValue;
+      } else {
+        std::vector<std::string> tokens = {"process", "env", "0"};
+        Redact(tokens, entry);
+      }
+    }
+  }
+}
+
+std::string RedactRequested(const std::string& text) {
+  if (text.empty()) return text;
+  absl::StatusOr<Json> requested = ParseJson(text, SpecJournal::kBlobLimits);
+  if (!requested.ok()) return std::string();  // not to be shown as it is
+  RedactVariables(*requested);
+  return CanonicalJson(*requested);
+}
+
 }  // namespace
 
 OciSpec RedactSpec(const OciSpec& spec) {
@@ -81,6 +111,7 @@ absl::StatusOr<SpecJournal> RedactJournal(const SpecJournal& journal) {
       if (!status.ok()) return status;
     }
     step.patch = CanonicalJson(*patch);
+    step.requested_json = RedactRequested(step.requested_json);
     // What was asked for in vain may be a value as well.
     for (IgnoredEdit& ignored : step.ignored) ignored.requested_json.clear();
     redacted.Append(std::move(step));

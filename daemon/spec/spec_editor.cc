@@ -27,6 +27,11 @@ SpecEditor::SpecEditor(SpecJournal journal, Options options)
 
 SpecEditor::~SpecEditor() = default;
 
+const SpecActor* SpecEditor::LastWriter(std::string_view pointer) const {
+  const std::optional<size_t> step = provenance_.LastWriterWithin(pointer);
+  return step.has_value() ? &journal_.steps()[*step].actor : nullptr;
+}
+
 void SpecEditor::EnterPhase(SpecPhase phase) {
   if (phase_ <= SpecPhase::kRequest && phase > SpecPhase::kRequest) journal_.MarkOriginal();
   phase_ = phase;
@@ -48,7 +53,9 @@ absl::Status SpecEditor::Edit(SpecActor actor, const EditFunction& edit) {
   }
 
   Json patch = Diff(std::as_const(shadow_).json(), std::as_const(working_).json());
-  if (patch.empty() && context.ignored.empty()) return absl::OkStatus();
+  if (patch.empty() && context.ignored.empty() && !context.keep_without_change) {
+    return absl::OkStatus();
+  }
   NormalizeNumbers(patch);
   SpecStep step;
   step.index = journal_.steps().size();
@@ -56,6 +63,7 @@ absl::Status SpecEditor::Edit(SpecActor actor, const EditFunction& edit) {
   step.actor = std::move(actor);
   step.time = start;
   step.ignored = std::move(context.ignored);
+  step.requested_json = std::move(context.requested_json);
   step.patch = CanonicalJson(patch);
   if (!IsValidUtf8(step.patch)) {
     working_ = shadow_;

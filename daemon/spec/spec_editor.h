@@ -41,9 +41,12 @@ namespace ocid {
 struct SpecEdit {
   OciSpec& spec;
   std::vector<IgnoredEdit> ignored;
+  // A step even if nothing changes: who was asked for, or asked, is on record.
+  bool keep_without_change = false;
+  std::string requested_json = {};  // SpecStep::requested_json
 
-  void Ignore(std::string_view pointer, std::string_view requested_json, std::string_view reason) {
-    ignored.push_back({std::string(pointer), std::string(requested_json), std::string(reason)});
+  void Ignore(std::string_view pointer, std::string_view value_json, std::string_view reason) {
+    ignored.push_back({std::string(pointer), std::string(value_json), std::string(reason)});
   }
 };
 
@@ -61,6 +64,9 @@ class SpecEditor {
 
   const OciSpec& spec() const { return shadow_; }
   const SpecJournal& journal() const { return journal_; }
+
+  // Who wrote the value at `pointer`, or a part of it, last; null if nobody did.
+  const SpecActor* LastWriter(std::string_view pointer) const;
 
   // The phase of the steps to come. Leaving kRequest marks the original spec.
   void EnterPhase(SpecPhase phase);

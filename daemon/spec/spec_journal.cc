@@ -66,6 +66,8 @@ void AppendStep(const SpecStep& step, std::string& out) {
   AppendMember("actor_version", step.actor.version, out);
   AppendMember("source_file", step.actor.source_file, out);
   AppendMember("source_sha256", step.actor.source_sha256, out);
+  if (!step.actor.on_behalf_of.empty()) AppendMember("on_behalf_of", step.actor.on_behalf_of, out);
+  if (!step.requested_json.empty()) AppendMember("requested", step.requested_json, out);
   AppendMember("time_unix_ns", absl::ToUnixNanos(step.time), out);
   AppendMember("duration_ns", absl::ToInt64Nanoseconds(step.duration), out);
   absl::StrAppend(&out, ",\"patch\":", step.patch, ",\"ignored\":[");
@@ -104,6 +106,9 @@ class ObjectReader {
     if (member != nullptr && member->is_string()) return member->get_ref<const std::string&>();
     Missing(name);
     return {};
+  }
+  std::string OptionalString(std::string_view name) {
+    return FindMember(object_, name) == nullptr ? std::string() : String(name);
   }
   int64_t Integer(std::string_view name) {
     const Json* member = FindMember(object_, name);
@@ -146,6 +151,8 @@ absl::StatusOr<SpecStep> ParseStep(const Json& object, size_t index) {
   step.actor.version = reader.String("actor_version");
   step.actor.source_file = reader.String("source_file");
   step.actor.source_sha256 = reader.String("source_sha256");
+  step.actor.on_behalf_of = reader.OptionalString("on_behalf_of");
+  step.requested_json = reader.OptionalString("requested");
   step.time = absl::FromUnixNanos(reader.Integer("time_unix_ns"));
   step.duration = absl::Nanoseconds(reader.Integer("duration_ns"));
   step.patch = CanonicalJson(reader.Array("patch"));

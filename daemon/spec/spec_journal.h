@@ -16,6 +16,7 @@
 //    "actor_kind":..,"actor":..,"actor_version":..,"source_file":..,"source_sha256":..,
 //    "time_unix_ns":..,"duration_ns":..,"patch":[..],"ignored":[..],"conflicts":[..],
 //    "digest_before":..,"digest_after":..},..]}
+// and, where there is such a thing, "on_behalf_of" and "requested" in a step.
 #ifndef OCID_DAEMON_SPEC_SPEC_JOURNAL_H_
 #define OCID_DAEMON_SPEC_SPEC_JOURNAL_H_
 
@@ -80,6 +81,7 @@ struct SpecActor {
   std::string version = {};        // empty if it has none
   std::string source_file = {};    // empty if there is none
   std::string source_sha256 = {};  // "sha256:<hex>" of that file as it was used
+  std::string on_behalf_of = {};   // the plugin that asked for this device; empty: nobody's
 
   friend bool operator==(const SpecActor&, const SpecActor&) = default;
 };
@@ -91,6 +93,9 @@ struct SpecStep {
   absl::Time time;
   absl::Duration duration;
   std::string patch;  // RFC 6902, compact JSON text
+  // What the actor asked for in words of its own, as JSON text: a plugin's answer. Empty for actors that
+  // ask in no other form than the patch.
+  std::string requested_json;
   std::vector<IgnoredEdit> ignored;
   std::vector<SpecConflict> conflicts;
   std::string digest_before;

@@ -4,7 +4,9 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "daemon/spec/transformers/transformers.h"
 #include "runtime/oci/json_pointer.h"
 #include "runtime/oci/oci_validate.h"
@@ -46,7 +48,15 @@ absl::Status Transform(const SpecRequest& /*request*/, SpecEditor& editor) {
         return absl::OkStatus();
       });
   if (!status.ok()) return status;
-  return ViolationsToStatus(Validate(editor.spec()));
+  std::vector<Violation> violations = Validate(editor.spec());
+  // Whoever sees the error sees the request, not what devices and plugins made of it.
+  for (Violation& violation : violations) {
+    const SpecActor* const writer = editor.LastWriter(violation.pointer);
+    const bool late =
+        writer != nullptr && (writer->kind == ActorKind::kCdi || writer->kind == ActorKind::kNri);
+    if (late) absl::StrAppend(&violation.message, " (set by ", writer->name, ")");
+  }
+  return ViolationsToStatus(violations);
 }
 
 }  // namespace

@@ -1,14 +1,17 @@
 #include "daemon/spec/transformers/transformers.h"
 
+#include <utility>
+
 namespace ocid {
 
-std::vector<SpecTransformer> DefaultTransformers(CdiRegistry* registry) {
+std::vector<SpecTransformer> DefaultTransformers(CdiRegistry* registry, NriPluginsOptions plugins) {
   return {MakeBundleTransformer(),
           MakeImageConfigTransformer(),
           MakeUpgradeTransformer(),
           MakeDefaultsTransformer(),
           MakeRequestTransformer(),
           MakeCdiDevicesTransformer(registry),
+          MakeNriPluginsTransformer(registry, std::move(plugins)),
           MakeFinalizeTransformer()};
 }
 

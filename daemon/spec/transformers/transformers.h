@@ -7,7 +7,8 @@
 //   defaults     kDefaults  what a bundle may leave out; see below
 //   request      kRequest   the overrides of the request
 //   cdi_devices  kDevices   one step for each CDI file's own edits, one for each device
-//   finalize     kFinal     normalisation, then validation
+//   nri_plugins  kPlugins   one step for each plugin, one for each CDI device that a plugin asks
+//   for finalize     kFinal     normalisation, then validation
 //
 // Defaults never override what a bundle says: its config.json is its author's word, and an author
 // who leaves out masked paths, mounts or a seccomp profile may mean it. So a default only completes
@@ -22,6 +23,8 @@
 
 #include <vector>
 
+#include "daemon/nri/adjustment_apply.h"
+#include "daemon/nri/default_validator.h"
 #include "daemon/spec/spec_transformer.h"
 
 namespace ocid {
@@ -35,10 +38,23 @@ SpecTransformer MakeDefaultsTransformer();
 SpecTransformer MakeRequestTransformer();
 // `registry` must outlive the transformer. Null: a request for a device fails.
 SpecTransformer MakeCdiDevicesTransformer(CdiRegistry* registry);
+
+struct NriPluginsOptions {
+  AdjustmentHost host = {};
+  DefaultValidatorOptions validator = {};
+};
+
+// Asks the request's plugins. What each asked for is its step, whether it changed anything or not;
+// what they asked of other containers is done when nobody has rejected the whole. Fails with
+//   PLUGIN_FAILED     a plugin answered an error, or asked what cannot be
+//   DEVICE_CONFLICT   two plugins want the same thing
+//   PLUGIN_REJECTED   a validator does not accept: metadata "plugin", "reason"
+SpecTransformer MakeNriPluginsTransformer(CdiRegistry* registry, NriPluginsOptions options);
 SpecTransformer MakeFinalizeTransformer();
 
 // All of them.
-std::vector<SpecTransformer> DefaultTransformers(CdiRegistry* registry);
+std::vector<SpecTransformer> DefaultTransformers(CdiRegistry* registry,
+                                                 NriPluginsOptions plugins = {});
 
 }  // namespace ocid
 
