@@ -76,6 +76,28 @@ def program(name):
 
 
 @functools.cache
+def _old_module():
+    """The same for old/, a module of its own: release 0.8 of the stub."""
+    source = _output_folder() / "old-source"
+    shutil.copytree(FOLDER / "old", source, symlinks=False)
+    downloaded = _run(source, "mod", "download")
+    if downloaded.returncode != 0:
+        return "Go modules cannot be had: " + downloaded.stdout.strip().splitlines()[-1]
+    built = _run(source, "build", "-o", _output_folder() / "old", ".")
+    assert built.returncode == 0, built.stdout
+    return ""
+
+
+def old_program():
+    """The path of the plugin on the stub of release 0.8."""
+    _need_go()
+    problem = _old_module()
+    if problem:
+        pytest.skip(problem)
+    return _output_folder() / "old"
+
+
+@functools.cache
 def sample(name):
     """The path of an official sample plugin, unmodified."""
     _need_go()
