@@ -11,61 +11,18 @@
 #include <system_error>
 #include <vector>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "daemon/compiler/bundle_config.h"
 #include "nlohmann/json.hpp"
 #include "runtime/cgroup/cgroup_layout.h"
 #include "runtime/oci/oci_spec.h"
-#include "runtime/plan/mount_options.h"
+#include "runtime/plan/runtime_features.h"
 
 namespace ocid {
 namespace {
 
 constexpr char kSupervisorName[] = "ocid-supervisor";
-constexpr std::string_view kOldestOciVersion = "1.0.0";
 constexpr std::string_view kCdiVersion = "1.1.0";
-
-std::string FirstLine(const std::string& path) {
-  std::ifstream file(path);
-  std::string line;
-  std::getline(file, line);
-  return line;
-}
-
-// The value of a line "NAME:\tVALUE" of /proc/self/status.
-std::string ProcessStatus(std::string_view name) {
-  std::ifstream file("/proc/self/status");
-  for (std::string line; std::getline(file, line);) {
-    if (!std::string_view(line).starts_with(name) || line.size() <= name.size() + 2) continue;
-    if (line[name.size()] == ':') return line.substr(name.size() + 2);
-  }
-  return "";
-}
-
-// runtime-spec features.md.
-nlohmann::json OciFeatures(const CgroupManager& cgroups, const CgroupLayout& layout) {
-  const bool systemd = cgroups.kind() == CgroupManagerKind::kSystemd;
-  nlohmann::json features = {
-      {"ociVersionMin", std::string(kOldestOciVersion)},
-      {"ociVersionMax", std::string(kOciVersion)},
-      {"hooks",
-       {"prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"}},
-      {"mountOptions", KnownMountOptions()}};
-  features["linux"] = {
-      {"namespaces", {"cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"}},
-      {"cgroup",
-       {{"v1", !layout.v1.empty()},
-        {"v2", !layout.unified_mount.empty()},
-        {"systemd", systemd},
-        {"systemdUser", false},
-        {"rdma", true}}},
-      {"seccomp", {{"enabled", true}}},
-      {"apparmor", {{"enabled", false}}},
-      {"selinux", {{"enabled", false}}},
-      {"intelRdt", {{"enabled", false}}}};
-  return features;
-}
 
 void DescribeCgroups(const CgroupManager& cgroups, const CgroupLayout& layout, v1::Info& info) {
   info.set_cgroup_manager(std::string(CgroupManagerKindName(cgroups.kind())));
@@ -99,22 +56,12 @@ absl::StatusOr<std::string> FindSupervisor(const std::string& configured) {
   return absl::NotFoundError(absl::StrCat("supervisor: no program at ", looked, " (--supervisor)"));
 }
 
-HostFacts ReadHostFacts() {
-  HostFacts facts;
-  uint64_t bounds = 0;
-  if (absl::SimpleHexAtoi(ProcessStatus("CapBnd"), &bounds)) facts.capability_bounds = bounds;
-  facts.apparmor = FirstLine("/sys/module/apparmor/parameters/enabled") == "Y";
-  facts.selinux = access("/sys/fs/selinux/enforce", F_OK) == 0;
-  return facts;
-}
-
 AdjustmentHost DescribeAdjustmentHost(const CgroupManager& cgroups) {
   AdjustmentHost host;
   host.check_resources = [&cgroups](const nlohmann::json& resources) {
     // Whose they are makes no difference to what can be enforced.
     return cgroups.Validate("check", "", resources);
   };
-  host.no_net_devices = "this runtime moves no network devices into containers";
   if (access("/sys/fs/resctrl/schemata", F_OK) != 0) {
     host.no_intel_rdt = "this host has no resource control groups (/sys/fs/resctrl)";
   }
@@ -147,7 +94,7 @@ SystemFacts DescribeSystem(const DaemonConfig& config, const CgroupManager& cgro
   features["nri"] = !nri.socket.empty() || !nri.plugin_dir.empty();
   features["cgroups"] = cgroups.kind() != CgroupManagerKind::kNone;
   features["systemd"] = cgroups.kind() == CgroupManagerKind::kSystemd;
-  capabilities.set_oci_features_json(OciFeatures(cgroups, layout).dump());
+  capabilities.set_oci_features_json(RuntimeFeatures().dump());
   capabilities.set_cdi_version(std::string(kCdiVersion));
   capabilities.set_max_spec_bytes(kMaxSpecBytes);
   return facts;

@@ -11,16 +11,12 @@
 #include "daemon/config.h"
 #include "daemon/nri/adjustment_apply.h"
 #include "runtime/cgroup/cgroup_manager.h"
-#include "runtime/plan/plan_compile.h"
 
 namespace ocid {
 
 // The supervisor's program: `configured`, or ocid-supervisor beside this program or in
 // ../libexec/ocid. NOT_FOUND names where it was looked for.
 absl::StatusOr<std::string> FindSupervisor(const std::string& configured);
-
-// What the plan compiler must know. Errors read as "nothing is there".
-HostFacts ReadHostFacts();
 
 // What the host can do of what NRI plugins ask for. `cgroups` must outlive it.
 AdjustmentHost DescribeAdjustmentHost(const CgroupManager& cgroups);

@@ -36,6 +36,7 @@
 #include "daemon/server.h"
 #include "runtime/cgroup/cgroup_manager.h"
 #include "runtime/host/supervisor_handle.h"
+#include "runtime/plan/launch_host.h"
 
 namespace ocid {
 namespace {

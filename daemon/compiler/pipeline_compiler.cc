@@ -14,6 +14,7 @@
 #include "daemon/spec/transformers/transformers.h"
 #include "nlohmann/json.hpp"
 #include "runtime/base/error_details.h"
+#include "runtime/plan/launch_host.h"
 #include "runtime/seccomp/bpf_compile.h"
 
 namespace ocid {
@@ -58,19 +59,6 @@ SpecOverrides OverridesOf(const v1::ContainerConfig& config) {
     overrides.resources_json = ToOciResources(config.resources()).dump();
   }
   return overrides;
-}
-
-// What a mount of type "cgroup" shows of the container's cgroups.
-std::vector<CgroupMount> CgroupMountsOf(const std::vector<CgroupPath>& paths) {
-  constexpr std::string_view kNamed = "name=";
-  std::vector<CgroupMount> mounts;
-  for (const CgroupPath& path : paths) {
-    std::string_view name = path.controllers;
-    if (name.starts_with(kNamed)) name.remove_prefix(kNamed.size());
-    if (name.empty() && paths.size() > 1) name = "unified";
-    mounts.push_back({.name = std::string(name), .host_path = path.directory});
-  }
-  return mounts;
 }
 
 // The plan compiler's word for what it cannot do, as the API has it.

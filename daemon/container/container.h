@@ -184,6 +184,7 @@ class Container : public std::enable_shared_from_this<Container> {
   // Everything of the generation that is over: supervisor, cgroup.
   absl::Status ReleaseRuntime();
   void RunPoststop();
+  void RemoveResctrl();
 
   // ---- container_stop.cc
   absl::Status SendSignal(int signal);

@@ -11,6 +11,7 @@
 #include "daemon/container/public_error.h"
 #include "daemon/container/restart_policy.h"
 #include "runtime/base/error_details.h"
+#include "runtime/plan/launch_host.h"
 
 namespace ocid {
 namespace {
@@ -266,8 +267,16 @@ absl::Status Container::ReleaseRuntime() {
     if (!removed.ok()) return removed;
     cgroup_.reset();
   }
+  RemoveResctrl();
   RunPoststop();
   return absl::OkStatus();
+}
+
+// What linux.intelRdt made on the host; few specs have it.
+void Container::RemoveResctrl() {
+  if (spec_text_.find("\"intelRdt\"") == std::string::npos) return;
+  const absl::StatusOr<OciSpec> spec = OciSpec::Parse(spec_text_);
+  if (spec.ok()) RemoveResctrlGroups(spec->json(), id_);
 }
 
 // runtime-spec, lifecycle: after everything of the container is gone, before the delete returns; a

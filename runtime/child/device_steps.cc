@@ -176,6 +176,27 @@ Outcome WriteSysctl(StepMachine& machine, const PlanStep& step) {
   return From(WriteAll(file.get(), machine.plan.text(step.ref[1]), step.ref[1].size));
 }
 
+// Through a procfs of its own again: the label is for the program alone, and what was open before
+// the gate is closed by now.
+Outcome SetExecLabel(StepMachine& machine, const PlanStep& step) {
+  const Outcome opened = OpenProc(machine);
+  if (!opened.ok()) return opened;
+  open_how how = {};
+  how.flags = O_WRONLY | O_CLOEXEC;
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV;
+  char path[128] = "self/attr/";
+  const char* name = machine.plan.text(step.ref[0]);
+  const size_t size = strlen(name);
+  const size_t used = strlen(path);
+  if (used + size >= sizeof(path)) return From(-ENAMETOOLONG);
+  memcpy(path + used, name, size + 1);
+  const raw::Fd file(raw::Call(SYS_openat2, machine.proc.get(), path, &how, sizeof(how)));
+  const int error = file.ok() ? 0 : file.error();
+  machine.proc.reset();
+  if (error != 0) return From(-error, FailureDetail::kTarget);
+  return From(WriteAll(file.get(), machine.plan.text(step.ref[1]), step.ref[1].size));
+}
+
 }  // namespace
 
 // The host's procfs: trusted, and only before the container's mounts cover it.
@@ -207,6 +228,8 @@ Outcome ExecuteDeviceStep(StepMachine& machine, const PlanStep& step) {
       return OpenProc(machine);
     case Opcode::kWriteSysctl:
       return WriteSysctl(machine, step);
+    case Opcode::kSetExecLabel:
+      return SetExecLabel(machine, step);
     case Opcode::kWriteProcSelf:
       return From(WriteProcSelf(machine.plan, step));
     default:

@@ -37,6 +37,21 @@ void AwaitGo(int socket) {
   if (!ReceiveGo(socket)) Exit(1);
 }
 
+// As AwaitGo; takes the trees that the host opened for us on the way.
+void AwaitFirstGo(StepMachine& machine) {
+  for (;;) {
+    SetupMessage message;
+    int fd = -1;
+    if (ReceiveMessage(machine.socket, &message, &fd) != 1) Exit(1);
+    raw::Fd tree(fd);
+    if (message.kind == MessageKind::kGo) return;
+    if (message.kind != MessageKind::kTree || !tree.ok() || message.number >= kMaxSlots) Exit(1);
+    int& slot = machine.slot[message.number];
+    raw::Close(slot);
+    slot = tree.release();
+  }
+}
+
 // Whoever connects to the gate and says go takes the launcher's place: what fails from here on is
 // told to them. A caller that goes away without a word leaves the gate as it was.
 void AwaitGoAtGate(StepMachine& machine) {
@@ -196,8 +211,9 @@ void PrepareProgram(StepMachine& machine) {
 
 void ExecutePlan(const PlanView& plan, const ChildArguments& arguments) {
   // Others in the namespaces that we enter must not trace us or open our files (CVE-2016-9962);
-  // execve undoes it.
-  raw::Call(SYS_prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
+  // execve undoes it. An ordinary user who shall write our id maps must still be able to.
+  const bool mapped_by_user = plan.has(kPlanMapsAsUser);
+  if (!mapped_by_user) raw::Call(SYS_prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
   EnterCgroups(arguments);
   StepMachine machine;
   machine.plan = plan;
@@ -206,7 +222,8 @@ void ExecutePlan(const PlanView& plan, const ChildArguments& arguments) {
   PlaceDescriptors(arguments, machine);
   raw::Call(SYS_umask, 0);
 
-  if (arguments.await_host) AwaitGo(machine.socket);
+  if (arguments.await_host) AwaitFirstGo(machine);
+  if (mapped_by_user) raw::Call(SYS_prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
   ExecutePhase(machine, Phase::kRoot);
   ExecutePhase(machine, Phase::kSetup);
   if (plan.begin(Phase::kRuntimeHooks) != plan.end(Phase::kRuntimeHooks)) {

@@ -6,17 +6,16 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/capability.h>
-#include <linux/filter.h>
 #include <linux/keyctl.h>
 #include <linux/prctl.h>
 #include <linux/sched/types.h>
-#include <linux/seccomp.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "runtime/child/raw_syscall.h"
+#include "runtime/child/seccomp_steps.h"
 #include "runtime/child/step_machine.h"
 
 namespace ocid {
@@ -76,10 +75,12 @@ Outcome SetUser(const PlanView& plan, const PlanStep& step) {
   OwnStandardStreams(uid);
   long result = raw::Call(SYS_prctl, PR_SET_KEEPCAPS, 1, 0, 0, 0);
   if (result < 0) return From(result);
-  if (step.number[2] * sizeof(uint32_t) != step.ref[0].size) return From(-EINVAL);
-  // The list lies in the plan at any offset, and the kernel copies it from any address.
-  result = raw::Call(SYS_setgroups, step.number[2], plan.text(step.ref[0]));
-  if (result < 0) return From(result, FailureDetail::kGroups);
+  if (step.number[2] != kKeepGroups) {
+    if (step.number[2] * sizeof(uint32_t) != step.ref[0].size) return From(-EINVAL);
+    // The list lies in the plan at any offset, and the kernel copies it from any address.
+    result = raw::Call(SYS_setgroups, step.number[2], plan.text(step.ref[0]));
+    if (result < 0) return From(result, FailureDetail::kGroups);
+  }
   result = raw::Call(SYS_setresgid, step.number[1], step.number[1], step.number[1]);
   if (result < 0) return From(result, FailureDetail::kGid);
   result = raw::Call(SYS_setresuid, uid, uid, uid);
@@ -139,15 +140,6 @@ Outcome ChangeDirectory(const char* path) {
   if (size == -ERANGE) return Done();  // longer than PATH_MAX, hence reachable from the root
   if (size < 0) return From(size);
   return name[0] == '/' ? Done() : From(-EPERM, FailureDetail::kOutsideRoot);
-}
-
-Outcome LoadSeccomp(const PlanView& plan, const PlanStep& step) {
-  const size_t count = step.ref[0].size / sizeof(sock_filter);
-  sock_fprog program = {};
-  program.len = static_cast<unsigned short>(count);
-  // The kernel reads and does not write.
-  program.filter = reinterpret_cast<sock_filter*>(const_cast<char*>(plan.data(step.ref[0])));
-  return From(raw::Call(SYS_seccomp, SECCOMP_SET_MODE_FILTER, step.number[0], &program));
 }
 
 // Ignored signals and the mask survive an execve.
@@ -316,7 +308,7 @@ Outcome ExecuteIdentityStep(StepMachine& machine, const PlanStep& step) {
       ResetSignals();
       return Done();
     case Opcode::kLoadSeccomp:
-      return LoadSeccomp(plan, step);
+      return LoadSeccomp(machine, step);
     case Opcode::kExecute:
       return Execute(machine, step);
     default:

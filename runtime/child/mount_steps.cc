@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 
+#include "runtime/child/copy_tree.h"
 #include "runtime/child/path_walk.h"
 #include "runtime/child/step_machine.h"
 
@@ -218,9 +219,16 @@ Outcome MountFs(StepMachine& machine, const PlanStep& step) {
   const Outcome walked = WalkTarget(machine, path, step.number[1], &target);
   if (!walked.ok()) return walked;
   raw::Fd mount;
+  // Copying into it comes first, and then what may forbid it.
+  const bool copies = (step.number[1] & kTargetCopyUp) != 0;
   const Outcome made = MakeMount(plan, plan.text(step.ref[0]), step.ref[2], step.number[0],
-                                 step.number[2], mode.text(), &mount);
+                                 copies ? 0 : step.number[2], mode.text(), &mount);
   if (!made.ok()) return made;
+  if (copies) {
+    long copied = CopyTree(target.get(), mount.get());
+    if (copied >= 0) copied = SetAttributes(mount.get(), 0, step.number[2], MOUNT_ATTR__ATIME, 0);
+    if (copied < 0) return From(copied, FailureDetail::kCopyUp);
+  }
   PlanStep rest = step;  // n2 went into fsmount(2)
   rest.number[2] = 0;
   rest.number[3] = 0;
@@ -235,6 +243,22 @@ Outcome MountFs(StepMachine& machine, const PlanStep& step) {
     machine.proc = static_cast<raw::Fd&&>(mount);
   }
   return attached;
+}
+
+// What mount(8) calls remount: other options for the file system itself.
+Outcome Reconfigure(StepMachine& machine, const PlanStep& step) {
+  const raw::Fd target = WalkPath(machine.root.get(), machine.plan.text(step.ref[0]), {});
+  if (!target.ok()) return From(-target.error(), FailureDetail::kTarget);
+  const raw::Fd context(
+      raw::Call(SYS_fspick, target.get(), "", FSPICK_CLOEXEC | FSPICK_EMPTY_PATH));
+  if (!context.ok()) return From(-context.error(), FailureDetail::kOpenFs);
+  const Outcome configured =
+      Configure(context.get(), machine.plan, step.ref[2], step.number[0]);
+  if (!configured.ok()) return configured;
+  const long done =
+      raw::Call(SYS_fsconfig, context.get(), FSCONFIG_CMD_RECONFIGURE, nullptr, nullptr, 0);
+  if (done < 0) return From(done, FailureDetail::kMount);
+  return From(ApplyAttributes(target.get(), step), FailureDetail::kAttributes);
 }
 
 Outcome SetMountAttributes(StepMachine& machine, const PlanStep& step) {
@@ -337,6 +361,8 @@ Outcome ExecuteMountStep(StepMachine& machine, const PlanStep& step) {
       return MountFs(machine, step);
     case Opcode::kSetMountAttributes:
       return SetMountAttributes(machine, step);
+    case Opcode::kReconfigure:
+      return Reconfigure(machine, step);
     case Opcode::kMaskPath:
       return MaskPath(machine, path);
     case Opcode::kReadonlyPath:

@@ -55,6 +55,61 @@ inline long Invoke(long number, long a, long b, long c, long d, long e, long f) 
 #error "raw_syscall.h: no calling convention for this architecture"
 #endif
 
+#if defined(__x86_64__)
+// clone(2) of a thread that runs `function(argument)` on the stack below `stack_top` and ends.
+inline long InvokeThread(unsigned long flags, void* stack_top, void (*function)(void*),
+                         void* argument) {
+  void** stack = static_cast<void**>(stack_top);
+  *--stack = argument;
+  *--stack = reinterpret_cast<void*>(function);
+  long result;
+  register long r10 asm("r10") = 0;
+  register long r8 asm("r8") = 0;
+  asm volatile(
+      "syscall\n\t"
+      "test %%rax, %%rax\n\t"
+      "jnz 1f\n\t"
+      "xor %%ebp, %%ebp\n\t"
+      "pop %%rax\n\t"
+      "pop %%rdi\n\t"
+      "call *%%rax\n\t"
+      "xor %%edi, %%edi\n\t"
+      "mov %[exit], %%eax\n\t"
+      "syscall\n"
+      "1:"
+      : "=a"(result)
+      : "a"(SYS_clone), "D"(flags), "S"(stack), "d"(0), "r"(r10), "r"(r8), [exit] "i"(SYS_exit)
+      : "rcx", "r11", "memory");
+  return result;
+}
+#elif defined(__aarch64__)
+inline long InvokeThread(unsigned long flags, void* stack_top, void (*function)(void*),
+                         void* argument) {
+  void** stack = static_cast<void**>(stack_top);
+  *--stack = argument;
+  *--stack = reinterpret_cast<void*>(function);
+  register long x8 asm("x8") = SYS_clone;
+  register long x0 asm("x0") = static_cast<long>(flags);
+  register long x1 asm("x1") = reinterpret_cast<long>(stack);
+  register long x2 asm("x2") = 0;
+  register long x3 asm("x3") = 0;
+  register long x4 asm("x4") = 0;
+  asm volatile(
+      "svc #0\n\t"
+      "cbnz x0, 1f\n\t"
+      "ldp x9, x0, [sp], #16\n\t"
+      "blr x9\n\t"
+      "mov x0, #0\n\t"
+      "mov x8, %[exit]\n\t"
+      "svc #0\n"
+      "1:"
+      : "+r"(x0)
+      : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), [exit] "i"(SYS_exit)
+      : "x9", "x30", "memory");
+  return x0;
+}
+#endif
+
 template <typename A = long, typename B = long, typename C = long, typename D = long,
           typename E = long, typename F = long>
 inline long Call(long number, A a = 0, B b = 0, C c = 0, D d = 0, E e = 0, F f = 0) {

@@ -16,11 +16,13 @@ enum class MessageKind : uint32_t {
   kReady,           // child -> host: at the gate
   kFailed,          // child -> host: the last thing that it says
   kCloned,          // child -> host: `pid` goes on in its place, when told to go
+  kTree,            // host -> child before the first go: a mount for `slot`, with its descriptor
+  kListener,        // child -> host, with seccomp's descriptor: tell the agent, then say go
 };
 
 struct SetupMessage {
   MessageKind kind = MessageKind::kGo;
-  uint32_t pid = 0;  // kCloned: as the launcher sees it
+  uint32_t number = 0;  // kCloned: the pid, as the launcher sees it; kTree: the slot
   FailureRecord failure;
 };
 

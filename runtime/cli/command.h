@@ -46,6 +46,9 @@ void Print(std::string_view text);
 // line.
 std::string StateText(const Container& container, int indent);
 
+// Starts the container and returns, or where a service manager waits for its readiness, returns then.
+absl::Status StartDetached(Container& container);
+
 // run_command.cc
 absl::StatusOr<int> RunCreate(const Invocation& invocation);
 absl::StatusOr<int> RunRun(const Invocation& invocation);
@@ -58,7 +61,6 @@ absl::StatusOr<int> RunKill(const Invocation& invocation);
 absl::StatusOr<int> RunDelete(const Invocation& invocation);
 absl::StatusOr<int> RunPause(const Invocation& invocation);
 absl::StatusOr<int> RunResume(const Invocation& invocation);
-absl::StatusOr<int> RunCheckpoint(const Invocation& invocation);
 // exec_command.cc
 absl::StatusOr<int> RunExec(const Invocation& invocation);
 std::vector<FlagSpec> ExecFlags();
@@ -72,7 +74,13 @@ std::vector<FlagSpec> UpdateFlags();
 absl::StatusOr<int> RunEvents(const Invocation& invocation);
 // spec_command.cc
 absl::StatusOr<int> RunSpec(const Invocation& invocation);
+// checkpoint_command.cc
+absl::StatusOr<int> RunCheckpoint(const Invocation& invocation);
+absl::StatusOr<int> RunRestore(const Invocation& invocation);
+std::vector<FlagSpec> CheckpointFlags();
+std::vector<FlagSpec> RestoreFlags();
 // features_command.cc
+std::string VersionText();
 absl::StatusOr<int> RunFeatures(const Invocation& invocation);
 
 }  // namespace ocid

@@ -122,20 +122,22 @@ void Foreground::TakeSignals(const Launched& process) {
   }
 }
 
-absl::StatusOr<int> Foreground::Wait(const Launched& process) {
+absl::StatusOr<int> Foreground::Wait(const Launched& process, NotifyProxy* notify) {
   const int console = process.console.get();
   const bool has_terminal = console >= 0 && isatty(STDIN_FILENO) != 0;
   if (has_terminal) CopySize(STDIN_FILENO, console);
   const RawTerminal raw(has_terminal ? STDIN_FILENO : -1);
-  pollfd items[4] = {{process.pidfd.get(), POLLIN, 0},
+  pollfd items[5] = {{process.pidfd.get(), POLLIN, 0},
                      {signals_.get(), POLLIN, 0},
                      {console, POLLIN, 0},
-                     {console >= 0 ? STDIN_FILENO : -1, POLLIN, 0}};
+                     {console >= 0 ? STDIN_FILENO : -1, POLLIN, 0},
+                     {notify != nullptr ? notify->fd().get() : -1, POLLIN, 0}};
   for (;;) {
-    if (poll(items, 4, -1) < 0 && errno != EINTR) return absl::ErrnoToStatus(errno, "poll");
+    if (poll(items, 5, -1) < 0 && errno != EINTR) return absl::ErrnoToStatus(errno, "poll");
     if (items[1].revents != 0) TakeSignals(process);
     if (items[2].revents != 0 && !PassBytes(console, STDOUT_FILENO)) items[2].fd = -1;
     if (items[3].revents != 0 && !PassBytes(STDIN_FILENO, console)) items[3].fd = -1;
+    if (items[4].revents != 0 && notify->Forward(process.pid)) items[4].fd = -1;
     if (items[0].revents != 0) break;
   }
   if (console >= 0) Drain(console);

@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "runtime/base/unique_fd.h"
+#include "runtime/cli/notify_socket.h"
 #include "runtime/launch/launcher.h"
 
 namespace ocid {
@@ -25,9 +26,9 @@ class Foreground {
   static absl::StatusOr<Foreground> Enter();
   Foreground(Foreground&&) = default;
 
-  // Passes signals to the process and bytes between its console, if it has one, and the terminal;
-  // reaps what it left behind. Returns its exit code, 128 + n for a signal. Blocks until it ends.
-  absl::StatusOr<int> Wait(const Launched& process);
+  // Passes signals to the process, bytes between its console, if it has one, and the terminal, and
+  // readiness notifications on; reaps what it left behind. Returns its exit code, 128 + n for a signal. Blocks until it ends.
+  absl::StatusOr<int> Wait(const Launched& process, NotifyProxy* notify = nullptr);
 
  private:
   explicit Foreground(UniqueFd signals) : signals_(std::move(signals)) {}

@@ -13,6 +13,7 @@
 #include "absl/time/time.h"
 #include "runtime/base/error_details.h"
 #include "runtime/cli/log.h"
+#include "runtime/plan/launch_host.h"
 
 namespace ocid {
 namespace {
@@ -106,11 +107,17 @@ absl::Status Container::Start() {
   const absl::StatusOr<LaunchPlan> plan = state_.ReadPlan();
   if (!plan.ok()) return plan.status();
   const PlanView& view = plan->view();
+  // The specification would have an error here; its own conformance suite, and crun, have none.
   if (view.begin(Phase::kStart) == view.end(Phase::kStart)) {
-    return MakeError(absl::StatusCode::kFailedPrecondition, "NO_PROCESS",
-                     "cannot start: the spec has no process");
+    LogWarning("/process: the spec has none, there is nothing to run");
+    KillAndWait();
+    state_.RemoveGate();
+    return absl::OkStatus();
   }
   Launched launched;
+  launched.pid = record_.pid;
+  launched.container = record_.pid;
+  launched.pidfd = OpenPidfd();
   const FailureRecord failure = ConnectGate(state_.GatePath().c_str(), &launched);
   status = failure.ok() ? WaitUntilExecuted(view, &launched) : LaunchError(view, failure);
   state_.RemoveGate();
@@ -122,10 +129,16 @@ absl::Status Container::Start() {
   return LaunchError(view, hooks);
 }
 
+UniqueFd Container::OpenPidfd() const { return OpenProcess(record_); }
+
 absl::Status Container::Kill(int signal, bool all) {
-  if (all) {
+  // Where the processes of a container are not in a pid namespace of theirs, the end of the first one
+  // ends no other.
+  if (all || (record_.shares_pids && signal == SIGKILL)) {
     const absl::StatusOr<std::unique_ptr<Cgroup>> cgroup = OpenCgroup();
-    if (cgroup.ok() && (*cgroup)->exists()) {
+    const absl::StatusOr<bool> populated =
+        cgroup.ok() && (*cgroup)->exists() ? (*cgroup)->Populated() : absl::StatusOr<bool>(false);
+    if (populated.ok() && *populated) {
       if (signal == SIGKILL) return (*cgroup)->Kill();
       const absl::StatusOr<std::vector<pid_t>> pids = (*cgroup)->Pids();
       if (!pids.ok()) return pids.status();
@@ -151,6 +164,8 @@ void Container::KillAndWait() {
 
 absl::Status Container::TearDown() {
   KillAndWait();
+  const absl::StatusOr<OciSpec> spec = state_.ReadSpec();
+  if (spec.ok()) RemoveResctrlGroups(spec->json(), record_.id);
   const absl::StatusOr<std::unique_ptr<Cgroup>> cgroup = OpenCgroup();
   if (!cgroup.ok() && !absl::IsNotFound(cgroup.status())) return cgroup.status();
   if (cgroup.ok()) {

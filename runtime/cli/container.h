@@ -32,6 +32,8 @@ namespace ocid {
 struct RuntimeOptions {
   std::string root;
   CgroupManagerKind cgroup_manager = CgroupManagerKind::kCgroupfs;
+  // A container whose cgroups the caller may not make gets none, if it asks for no limits.
+  bool rootless = false;
 };
 
 struct CreateOptions {
@@ -62,8 +64,11 @@ class Container {
 
   absl::StatusOr<std::unique_ptr<Cgroup>> OpenCgroup() const;
 
-  // Runs the program. On failure, that of a poststart hook too, the container has stopped.
+  // Runs the program. On failure, that of a poststart hook too, the container has stopped. A
+  // container whose spec has no process stops at once.
   absl::Status Start();
+  // Of the first process; not valid when that is gone.
+  UniqueFd OpenPidfd() const;
   // To the first process, or to all of them.
   absl::Status Kill(int signal, bool all);
   absl::Status Delete(bool force);
@@ -95,11 +100,11 @@ class Container {
 // Reads, upgrades and checks a bundle's configuration. `bundle` is absolute.
 absl::StatusOr<OciSpec> ReadBundleSpec(const std::string& bundle, const std::string& config_file);
 
+// Where compiled seccomp filters are kept between two commands; empty: nowhere.
+std::string SeccompFolder();
+
 absl::StatusOr<std::unique_ptr<CgroupManager>> OpenCgroupManager(
     CgroupManagerKind kind, bool prefer_device_programs = false);
-
-// What the compiler must know about this host.
-HostFacts ReadHostFacts();
 
 }  // namespace ocid
 

@@ -78,7 +78,8 @@ nlohmann::json ContainerRecord::ToJson() const {
           {"annotations", annotations},
           {"pid", pid},
           {"startTime", start_time},
-          {"sharesMounts", shares_mounts}};
+          {"sharesMounts", shares_mounts},
+          {"sharesPids", shares_pids}};
 }
 
 absl::StatusOr<ContainerRecord> ContainerRecord::FromJson(const nlohmann::json& json) {
@@ -107,6 +108,7 @@ absl::StatusOr<ContainerRecord> ContainerRecord::FromJson(const nlohmann::json& 
   record.start_time = number("startTime");
   if (!complete) return Corrupt("a member is missing or of another type");
   record.shares_mounts = json.value("sharesMounts", false);
+  record.shares_pids = json.value("sharesPids", false);
   const auto annotations = json.find("annotations");
   if (annotations != json.end() && annotations->is_object()) {
     for (const auto& [name, value] : annotations->items()) {
@@ -312,6 +314,8 @@ absl::Status StateDirectory::Remove() const {
     unlinkat(fd_.get(), name, 0);
   }
   if (rmdir(path_.c_str()) == 0 || errno == ENOENT) return absl::OkStatus();
+  unlinkat(fd_.get(), "notify/notify", 0);
+  unlinkat(fd_.get(), "notify", AT_REMOVEDIR);
   // Halves of files, by a command that was killed.
   for (const char* name : {".plan", ".config.json", ".state.json", ".intent.json"}) {
     unlinkat(fd_.get(), name, 0);

@@ -4,6 +4,7 @@
 //   ROOT/ID/state.json   ContainerRecord from then on
 //   ROOT/ID/config.json  the spec that it was created with, upgraded where it was old
 //   ROOT/ID/plan         its launch plan: hooks of later commands, and words for failures
+//   ROOT/ID/notify/      where its readiness notifications come in, if it was asked for them
 //   ROOT/ID/gate         the socket at which init waits for `start`; gone when it was started
 //
 // The directory is the claim on the ID: who makes it owns the name. It is locked (flock) by
@@ -46,6 +47,7 @@ struct ContainerRecord {
   std::map<std::string, std::string> annotations;
   pid_t pid = 0;               // 0: not launched yet
   bool shares_mounts = false;  // no mount namespace: the root file system is mounted in the host's
+  bool shares_pids = false;    // no pid namespace of its own: killing the first process kills no other
   uint64_t start_time = 0;     // of the process, in clock ticks since boot: tells a reused pid
 
   nlohmann::json ToJson() const;

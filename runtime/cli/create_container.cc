@@ -2,31 +2,37 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/capability.h>
-#include <sys/prctl.h>
+#include <pwd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "runtime/base/error_details.h"
 #include "runtime/cgroup/default_devices.h"
+#include "runtime/cgroup/unit_settings.h"
 #include "runtime/cli/console.h"
 #include "runtime/cli/container.h"
 #include "runtime/cli/files.h"
 #include "runtime/cli/log.h"
+#include "runtime/cli/notify_socket.h"
 #include "runtime/oci/json_pointer.h"
 #include "runtime/oci/oci_upgrade.h"
 #include "runtime/oci/oci_validate.h"
+#include "runtime/oci/spec_edit.h"
+#include "runtime/plan/launch_host.h"
 #include "runtime/plan/plan_compile.h"
+#include "runtime/seccomp/program_store.h"
 
 namespace ocid {
 namespace {
@@ -44,6 +50,13 @@ std::string Now() {
   return text;
 }
 
+// Asking the name service takes longer than all the rest, and nearly everybody is root.
+std::string UserName(uid_t uid) {
+  if (uid == 0) return "root";
+  const passwd* const entry = getpwuid(uid);
+  return entry != nullptr ? entry->pw_name : absl::StrCat(uid);
+}
+
 ContainerRecord MakeRecord(const RuntimeOptions& runtime, const CreateOptions& options,
                            const std::string& bundle, const OciSpec& spec) {
   ContainerRecord record;
@@ -53,11 +66,12 @@ ContainerRecord MakeRecord(const RuntimeOptions& runtime, const CreateOptions& o
   const std::string root = spec.RootPath();
   record.rootfs = root.starts_with('/') ? root : absl::StrCat(bundle, "/", root);
   record.created = Now();
-  record.owner = geteuid() == 0 ? "root" : absl::StrCat(geteuid());
+  record.owner = UserName(geteuid());
   record.cgroup_manager = std::string(CgroupManagerKindName(runtime.cgroup_manager));
   record.cgroups_path = spec.CgroupsPath();
   record.annotations = spec.Annotations();
   record.shares_mounts = !spec.HasNamespace("mount");
+  record.shares_pids = !spec.HasNamespace("pid");
   return record;
 }
 
@@ -73,19 +87,6 @@ absl::Status CheckTerminal(const OciSpec& spec, const CreateOptions& options) {
         "cannot use console socket if runc will not detach or allocate tty");
   }
   return absl::OkStatus();
-}
-
-// What a mount of type "cgroup" shows of the container's cgroups.
-std::vector<CgroupMount> CgroupMountsOf(const std::vector<CgroupPath>& paths) {
-  constexpr std::string_view kNamed = "name=";
-  std::vector<CgroupMount> mounts;
-  for (const CgroupPath& path : paths) {
-    std::string_view name = path.controllers;
-    if (name.starts_with(kNamed)) name.remove_prefix(kNamed.size());
-    if (name.empty() && paths.size() > 1) name = "unified";
-    mounts.push_back({.name = std::string(name), .host_path = path.directory});
-  }
-  return mounts;
 }
 
 absl::StatusOr<UniqueFd> ListenAtGate(const StateDirectory& state) {
@@ -109,6 +110,9 @@ absl::StatusOr<LaunchPlan> Compile(const ContainerRecord& record, const OciSpec&
   request.host = ReadHostFacts();
   request.keep_keyring = keep_keyring;
   if (cgroup.exists()) request.cgroup_mounts = CgroupMountsOf(cgroup.Paths());
+  const SeccompProgramStore store(SeccompFolder());
+  SeccompCache programs(1, &store);
+  request.seccomp_cache = &programs;
   absl::StatusOr<LaunchPlan> plan = CompileCreate(request);
   if (plan.ok()) {
     for (const std::string& warning : plan->warnings()) LogWarning(warning);
@@ -116,17 +120,70 @@ absl::StatusOr<LaunchPlan> Compile(const ContainerRecord& record, const OciSpec&
   return plan;
 }
 
-absl::StatusOr<std::unique_ptr<Cgroup>> MakeCgroup(const ContainerRecord& record,
-                                                   const OciSpec& spec, CgroupManagerKind kind) {
+// Whether `status` says that the caller may not, or that there is nowhere to.
+bool IsDenied(const absl::Status& status) {
+  return absl::IsPermissionDenied(status) || status.message().find("EACCES") != std::string::npos ||
+         status.message().find("Permission denied") != std::string::npos ||
+         status.message().find("Read-only file system") != std::string::npos;
+}
+
+// An ordinary user may not make cgroups, and needs none for a container without limits: the record
+// then says that there are none.
+absl::StatusOr<std::unique_ptr<Cgroup>> MakeCgroup(const RuntimeOptions& runtime,
+                                                   const OciSpec& spec, ContainerRecord& record) {
+  const CgroupManagerKind kind = runtime.cgroup_manager;
   const nlohmann::json* resources = ResolvePointer(spec.json(), "/linux/resources");
   const nlohmann::json none;
   const nlohmann::json& asked = resources == nullptr ? none : *resources;
+  std::vector<UnitProperty> properties;
+  if (kind == CgroupManagerKind::kSystemd) {
+    absl::StatusOr<UnitAnnotations> unit = ParseUnitAnnotations(record.annotations);
+    if (!unit.ok()) return unit.status();
+    for (const std::string& name : unit->stripped) {
+      LogWarning(absl::StrCat("/annotations: left out, not a property to be set so: ", name));
+    }
+    properties = std::move(unit->properties);
+  }
   // Rules of the user's own stay where people look for them.
   const absl::StatusOr<std::unique_ptr<CgroupManager>> manager =
       OpenCgroupManager(kind, /*prefer_device_programs=*/!AllowsMoreThanDefaultDevices(asked));
   if (!manager.ok()) return manager.status();
-  return (*manager)->Create(record.id, record.cgroups_path,
-                            kind == CgroupManagerKind::kNone ? asked : WithDefaultDevices(asked));
+  const nlohmann::json& wanted =
+      kind == CgroupManagerKind::kNone || runtime.rootless ? asked : WithDefaultDevices(asked);
+  absl::StatusOr<std::unique_ptr<Cgroup>> made =
+      (*manager)->Create(record.id, record.cgroups_path, wanted, properties);
+  if (made.ok() || !runtime.rootless || !IsDenied(made.status())) return made;
+  nlohmann::json limits = asked;
+  // Rules for devices restrict nobody who may not make device nodes.
+  if (limits.is_object()) limits.erase("devices");
+  if (!limits.empty() && !limits.is_null()) {
+    return Annotate(made.status(), "/linux/resources: rootless, and the cgroup cannot be made");
+  }
+  LogInfo(absl::StrCat("rootless: no cgroup: ", made.status().message()));
+  record.cgroup_manager = std::string(CgroupManagerKindName(CgroupManagerKind::kNone));
+  const absl::StatusOr<std::unique_ptr<CgroupManager>> without =
+      OpenCgroupManager(CgroupManagerKind::kNone);
+  if (!without.ok()) return without.status();
+  return (*without)->Create(record.id, record.cgroups_path, nlohmann::json());
+}
+
+// sd_listen_fds(3): sockets that were passed to us are for the program, which is process 1 of its pid
+// namespace. They come before what --preserve-fds counts.
+unsigned PassListeningSockets(OciSpec& spec) {
+  const char* const count = getenv("LISTEN_FDS");
+  unsigned number = 0;
+  if (count == nullptr || !absl::SimpleAtoi(count, &number) || number == 0 ||
+      !spec.json().contains("process")) {
+    return 0;
+  }
+  constexpr unsigned kMost = 1024;
+  for (const auto& [name, value] :
+       {std::pair<const char*, std::string>("LISTEN_FDS", absl::StrCat(number)),
+        std::pair<const char*, std::string>("LISTEN_PID", "1")}) {
+    const absl::Status ignored = SetEnv(name, value, spec.json());
+    static_cast<void>(ignored);  // the names are fine
+  }
+  return std::min(number, kMost);
 }
 
 absl::Status HandOver(const CreateOptions& options, Launched* launched) {
@@ -145,17 +202,10 @@ absl::Status HandOver(const CreateOptions& options, Launched* launched) {
 
 }  // namespace
 
-HostFacts ReadHostFacts() {
-  HostFacts facts;
-  facts.capability_bounds = 0;
-  for (int capability = 0; capability < 64; ++capability) {
-    const int held = prctl(PR_CAPBSET_READ, capability, 0, 0, 0);
-    if (held < 0) break;
-    if (held > 0) facts.capability_bounds |= uint64_t{1} << capability;
-  }
-  facts.apparmor = access("/sys/kernel/security/apparmor", F_OK) == 0;
-  facts.selinux = access("/sys/fs/selinux/enforce", F_OK) == 0;
-  return facts;
+std::string SeccompFolder() {
+  if (geteuid() == 0) return "/run/ocirun-seccomp";
+  const char* const runtime = getenv("XDG_RUNTIME_DIR");
+  return runtime != nullptr && *runtime == '/' ? absl::StrCat(runtime, "/ocirun-seccomp") : "";
 }
 
 absl::StatusOr<std::unique_ptr<CgroupManager>> OpenCgroupManager(CgroupManagerKind kind,
@@ -187,7 +237,7 @@ absl::StatusOr<Container> Container::Create(const RuntimeOptions& runtime,
     return absl::ErrnoToStatus(errno, absl::StrCat("bundle ", options.bundle));
   }
   const std::string bundle = resolved;
-  const absl::StatusOr<OciSpec> spec = ReadBundleSpec(bundle, options.config_file);
+  absl::StatusOr<OciSpec> spec = ReadBundleSpec(bundle, options.config_file);
   if (!spec.ok()) return spec.status();
   absl::Status status = ViolationsToStatus(ValidateMeaning(*spec));
   if (!status.ok()) return status;
@@ -207,10 +257,12 @@ absl::StatusOr<Container> Container::Create(const RuntimeOptions& runtime,
   };
   ContainerRecord& record = container.record_;
   status = container.state_.WriteRecord(record);
+  if (status.ok()) status = AddNotifySocket(container.state_, *spec);
   if (!status.ok()) return status;
-  const absl::StatusOr<std::unique_ptr<Cgroup>> cgroup =
-      MakeCgroup(record, *spec, runtime.cgroup_manager);
+  const unsigned listening = PassListeningSockets(*spec);
+  const absl::StatusOr<std::unique_ptr<Cgroup>> cgroup = MakeCgroup(runtime, *spec, record);
   if (!cgroup.ok()) return cgroup.status();
+  for (const std::string& warning : (*cgroup)->warnings()) LogWarning(warning);
   const absl::StatusOr<LaunchPlan> plan = Compile(record, *spec, **cgroup, options.keep_keyring);
   if (!plan.ok()) return plan.status();
   status = container.state_.WritePlan(*plan);
@@ -225,7 +277,7 @@ absl::StatusOr<Container> Container::Create(const RuntimeOptions& runtime,
     settings.cgroup_procs = (*cgroup)->v1_procs_fds();
   }
   settings.gate = *gate;
-  settings.preserve = options.preserve_fds;
+  settings.preserve = options.preserve_fds + listening;
   settings.adopt = !options.detached;
   absl::StatusOr<Launched> process = LaunchProcess(*plan, settings);
   if (!process.ok()) return process.status();

@@ -1,5 +1,6 @@
 // ocirun exec: a process more in a running container.
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -17,7 +18,9 @@
 #include "runtime/oci/json_pointer.h"
 #include "runtime/oci/json_text.h"
 #include "runtime/oci/spec_edit.h"
+#include "runtime/plan/launch_host.h"
 #include "runtime/plan/plan_compile.h"
+#include "runtime/seccomp/program_store.h"
 
 namespace ocid {
 namespace {
@@ -140,6 +143,68 @@ absl::Status HandOver(const Flags& flags, Launched* launched) {
   return ReplaceFile(flags.Value("pid-file"), absl::StrCat(launched->pid));
 }
 
+// The cgroup.procs files that the process shall be in: the container's own, but for the hierarchies
+// for which --cgroup names a cgroup below.
+struct ExecCgroups {
+  std::vector<UniqueFd> owned;
+  BorrowedFd unified;
+  std::vector<BorrowedFd> procs;
+};
+
+bool HasController(std::string_view mounted, absl::string_view wanted) {
+  for (const absl::string_view name :
+       absl::StrSplit(absl::string_view(mounted.data(), mounted.size()), ',')) {
+    if (name == wanted) return true;
+  }
+  return false;
+}
+
+absl::StatusOr<ExecCgroups> OpenCgroups(const Flags& flags, const Cgroup& cgroup) {
+  ExecCgroups result;
+  if (!cgroup.exists()) return result;
+  if (!flags.Has("cgroup")) {
+    result.unified = cgroup.unified_fd();
+    result.procs = cgroup.v1_procs_fds();
+    return result;
+  }
+  std::vector<CgroupPath> paths = cgroup.Paths();
+  for (const std::string& value : flags.Values("cgroup")) {
+    const size_t colon = value.find(':');
+    const std::string controllers = colon == std::string::npos ? "" : value.substr(0, colon);
+    const std::string below = colon == std::string::npos ? value : value.substr(colon + 1);
+    if (absl::StrCat("/", below, "/").find("/../") != std::string::npos) {
+      return absl::InvalidArgumentError(absl::StrCat("bad sub cgroup path: ", value));
+    }
+    for (const absl::string_view controller : absl::StrSplit(controllers, ',')) {
+      bool found = false;
+      for (CgroupPath& path : paths) {
+        const bool named = path.controllers == absl::StrCat("name=", controller);
+        if (!HasController(path.controllers, controller) && !named) continue;
+        found = true;
+        absl::StrAppend(&path.directory, "/", below);
+      }
+      if (!found && !controller.empty()) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("--cgroup ", value, ": unknown controller ", controller));
+      }
+    }
+  }
+  for (const CgroupPath& path : paths) {
+    const std::string name = absl::StrCat(path.directory, path.controllers.empty() ? "" : "/cgroup.procs");
+    UniqueFd fd(open(name.c_str(), path.controllers.empty()
+                                       ? O_RDONLY | O_DIRECTORY | O_CLOEXEC
+                                       : O_WRONLY | O_CLOEXEC));
+    if (!fd.valid()) return absl::ErrnoToStatus(errno, absl::StrCat("open cgroup ", name));
+    if (path.controllers.empty()) {
+      result.unified = fd;
+    } else {
+      result.procs.push_back(fd);
+    }
+    result.owned.push_back(std::move(fd));
+  }
+  return result;
+}
+
 absl::Status CheckStatus(const Container& container, const Flags& flags) {
   const ContainerStatus status = container.Status();
   if (status == ContainerStatus::kStopped || status == ContainerStatus::kCreating) {
@@ -153,11 +218,14 @@ absl::Status CheckStatus(const Container& container, const Flags& flags) {
 
 absl::StatusOr<LaunchPlan> Compile(const Container& container, const OciSpec& spec,
                                    const Json& process) {
+  const SeccompProgramStore store(SeccompFolder());
+  SeccompCache programs(1, &store);
   absl::StatusOr<LaunchPlan> plan = CompileExec({.spec = spec.json(),
                                                  .process = process,
                                                  .id = container.record().id,
                                                  .bundle = container.record().bundle,
-                                                 .host = ReadHostFacts()});
+                                                 .host = ReadHostFacts(),
+                                                 .seccomp_cache = &programs});
   if (plan.ok()) {
     for (const std::string& warning : plan->warnings()) LogWarning(warning);
   }
@@ -180,6 +248,8 @@ std::vector<FlagSpec> ExecFlags() {
           {"console-socket", "", FlagKind::kValue, "socket that receives the console"},
           {"pidfd-socket", "", FlagKind::kValue, "socket that receives a pidfd of the process"},
           {"preserve-fds", "", FlagKind::kValue, "descriptors from 3 on that the process gets"},
+          {"cgroup", "", FlagKind::kValue,
+           "[CONTROLLER,...:]PATH below the container's cgroup, may be repeated"},
           {"ignore-paused", "", FlagKind::kSwitch, "also in a paused container"},
           {"process-label", "", FlagKind::kValue, "SELinux label"},
           {"apparmor", "", FlagKind::kValue, "AppArmor profile"},
@@ -210,10 +280,10 @@ absl::StatusOr<int> RunExec(const Invocation& invocation) {
   const absl::StatusOr<std::unique_ptr<Cgroup>> cgroup = container->OpenCgroup();
   LaunchSettings settings;
   if (!cgroup.ok()) return cgroup.status();
-  if ((*cgroup)->exists()) {
-    settings.cgroup = (*cgroup)->unified_fd();
-    settings.cgroup_procs = (*cgroup)->v1_procs_fds();
-  }
+  const absl::StatusOr<ExecCgroups> cgroups = OpenCgroups(flags, **cgroup);
+  if (!cgroups.ok()) return cgroups.status();
+  settings.cgroup = cgroups->unified;
+  settings.cgroup_procs = cgroups->procs;
   settings.join = join;
   settings.preserve = static_cast<unsigned>(preserve->value_or(0));
   settings.adopt = !flags.Switch("detach");
@@ -225,6 +295,7 @@ absl::StatusOr<int> RunExec(const Invocation& invocation) {
     foreground.emplace(*std::move(entered));
   }
   absl::StatusOr<Launched> launched = LaunchProcess(*plan, settings);
+  if (launched.ok()) launched->container = container->record().pid;
   status = launched.ok() ? WaitUntilExecuted(plan->view(), &*launched) : launched.status();
   if (!status.ok()) {
     return MakeError(status.code(), "EXEC_FAILED",

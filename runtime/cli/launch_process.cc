@@ -94,14 +94,6 @@ absl::Status SendOrder(BorrowedFd socket, BorrowedFd plan, const LaunchSettings&
   return absl::OkStatus();
 }
 
-// ENOENT of execve(2) is also what a script or a dynamic program gets whose interpreter is missing;
-// the text of the failure says so.
-bool IsMissingExecutable(const PlanView& plan, const FailureRecord& failure) {
-  if (failure.step >= plan.step_count()) return false;
-  const bool executing = static_cast<Opcode>(plan.step(failure.step).opcode) == Opcode::kExecute;
-  return executing && (failure.error == ENOENT || failure.error == ENOTDIR);
-}
-
 }  // namespace
 
 absl::Status LaunchError(const PlanView& plan, const FailureRecord& failure) {
@@ -149,13 +141,14 @@ absl::StatusOr<Launched> LaunchProcess(const LaunchPlan& plan, const LaunchSetti
   }
   if (!report.failure.ok()) return LaunchError(plan.view(), report.failure);
   launched.pid = report.pid;
+  launched.container = report.pid;
   return launched;
 }
 
 absl::Status WaitUntilExecuted(const PlanView& plan, Launched* launched) {
   for (;;) {
     FailureRecord failure;
-    switch (ReadStatus(launched, &failure)) {
+    switch (ReadStatus(plan, launched, &failure)) {
       case LaunchStatus::kExecuted:
         return absl::OkStatus();
       case LaunchStatus::kFailed:

@@ -1,4 +1,5 @@
-// ocirun start, state, kill, delete, pause, resume; and checkpoint and restore, which say no.
+// ocirun start, state, kill, delete, pause, resume.
+#include <regex.h>
 #include <signal.h>
 #include <string.h>
 
@@ -6,9 +7,10 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
-#include "runtime/base/error_details.h"
 #include "runtime/cli/command.h"
+#include "runtime/cli/notify_socket.h"
 
 namespace ocid {
 namespace {
@@ -55,12 +57,55 @@ absl::StatusOr<int> ExitWith(const absl::Status& status) {
   return 0;
 }
 
+// The IDs that a regular expression (regex(7), extended) finds something in.
+absl::StatusOr<std::vector<std::string>> MatchingIds(const std::string& root,
+                                                     const std::string& pattern) {
+  regex_t compiled;
+  if (regcomp(&compiled, pattern.c_str(), REG_EXTENDED | REG_NOSUB) != 0) {
+    return absl::InvalidArgumentError(absl::StrCat("invalid regular expression ", pattern));
+  }
+  const absl::Cleanup free_it = [&compiled] { regfree(&compiled); };
+  absl::StatusOr<std::vector<std::string>> ids = StateDirectory::List(root);
+  if (!ids.ok()) return ids.status();
+  std::erase_if(*ids, [&compiled](const std::string& id) {
+    return regexec(&compiled, id.c_str(), 0, nullptr, 0) != 0;
+  });
+  return ids;
+}
+
+// Calls `act` for the container that is named, or with --regex for all that match; the first error.
+template <typename Act>
+absl::Status ForNamed(const Invocation& invocation, const std::string& name, const Act& act) {
+  std::vector<std::string> ids = {name};
+  if (invocation.flags.Switch("regex")) {
+    absl::StatusOr<std::vector<std::string>> found = MatchingIds(invocation.runtime.root, name);
+    if (!found.ok()) return found.status();
+    ids = *std::move(found);
+  }
+  absl::Status first;
+  for (const std::string& id : ids) {
+    const absl::Status done = act(Container::Open(invocation.runtime, id));
+    if (first.ok()) first = done;
+  }
+  return first;
+}
+
 }  // namespace
+
+absl::Status StartDetached(Container& container) {
+  absl::StatusOr<NotifyProxy> notify = NotifyProxy::Open(container.state());
+  if (!notify.ok()) return notify.status();
+  const absl::Status started = container.Start();
+  if (!started.ok() || !notify->active()) return started;
+  const UniqueFd pidfd = container.OpenPidfd();
+  if (pidfd.valid()) notify->WaitUntilReady(container.record().pid, pidfd);
+  return absl::OkStatus();
+}
 
 absl::StatusOr<int> RunStart(const Invocation& invocation) {
   absl::StatusOr<Container> container = OpenOnly(invocation);
   if (!container.ok()) return container.status();
-  return ExitWith(container->Start());
+  return ExitWith(StartDetached(*container));
 }
 
 absl::StatusOr<int> RunState(const Invocation& invocation) {
@@ -78,18 +123,21 @@ absl::StatusOr<int> RunKill(const Invocation& invocation) {
   const std::string name = words.size() == 2 ? words[1] : "SIGTERM";
   const std::optional<int> signal = ParseSignal(name);
   if (!signal.has_value()) return absl::InvalidArgumentError(absl::StrCat("unknown signal ", name));
-  absl::StatusOr<Container> container = Container::Open(invocation.runtime, words[0]);
-  if (!container.ok()) return container.status();
-  return ExitWith(container->Kill(*signal, invocation.flags.Switch("all")));
+  const bool all = invocation.flags.Switch("all");
+  return ExitWith(ForNamed(invocation, words[0], [&](absl::StatusOr<Container> container) {
+    return container.ok() ? container->Kill(*signal, all) : container.status();
+  }));
 }
 
 absl::StatusOr<int> RunDelete(const Invocation& invocation) {
   const bool force = invocation.flags.Switch("force");
-  absl::StatusOr<Container> container = OpenOnly(invocation);
-  if (force && absl::IsNotFound(container.status())) return 0;
-  if (!container.ok()) return container.status();
-  const absl::Status deleted = container->Delete(force);
-  if (force && absl::IsNotFound(deleted)) return 0;
+  const absl::StatusOr<std::string> name = OnlyArgument(invocation);
+  if (!name.ok()) return name.status();
+  const absl::Status deleted =
+      ForNamed(invocation, *name, [force](absl::StatusOr<Container> container) {
+        const absl::Status done = container.ok() ? container->Delete(force) : container.status();
+        return force && absl::IsNotFound(done) ? absl::OkStatus() : done;
+      });
   return ExitWith(deleted);
 }
 
@@ -103,11 +151,6 @@ absl::StatusOr<int> RunResume(const Invocation& invocation) {
   absl::StatusOr<Container> container = OpenOnly(invocation);
   if (!container.ok()) return container.status();
   return ExitWith(container->Resume());
-}
-
-absl::StatusOr<int> RunCheckpoint(const Invocation& /*invocation*/) {
-  return MakeError(absl::StatusCode::kUnimplemented, "NOT_IMPLEMENTED",
-                   "checkpoint and restore are not supported by this version");
 }
 
 }  // namespace ocid

@@ -11,8 +11,7 @@
 #include "runtime/base/error_details.h"
 #include "runtime/cli/command.h"
 #include "runtime/cli/log.h"
-#include "runtime/cli/version.h"
-#include "runtime/oci/oci_spec.h"
+#include "runtime/plan/launch_host.h"
 
 namespace ocid {
 namespace {
@@ -21,11 +20,12 @@ std::vector<FlagSpec> GlobalFlags() {
   return {{"root", "", FlagKind::kValue, "directory of the containers' state"},
           {"log", "", FlagKind::kValue, "file for log entries"},
           {"log-format", "", FlagKind::kValue, "text (default) or json"},
-          {"log-level", "", FlagKind::kIgnoredValue, "accepted, without effect"},
+          {"log-level", "", FlagKind::kValue, "error, warning, info (default) or debug"},
           {"debug", "", FlagKind::kSwitch, "log more"},
           {"systemd-cgroup", "", FlagKind::kSwitch, "let systemd manage cgroups"},
           {"cgroup-manager", "", FlagKind::kValue, "cgroupfs (default), systemd or disabled"},
-          {"rootless", "", FlagKind::kIgnoredValue, "accepted: it is decided by the caller's user"},
+          {"rootless", "", FlagKind::kValue,
+           "do without cgroups that may not be made: true, false or auto (default)"},
           {"criu", "", FlagKind::kIgnoredValue, "accepted, without effect"},
           {"help", "h", FlagKind::kSwitch, "print this text"},
           {"version", "v", FlagKind::kSwitch, "print the version"}};
@@ -74,16 +74,30 @@ const Command* FindCommand(std::string_view name) {
   return nullptr;
 }
 
-std::string VersionText() {
-  return absl::StrCat("ocirun version ", kOcirunVersion, "\ncommit: ", kOcirunCommit,
-                      "\nspec: ", std::string(kOciVersion), "\n+SYSTEMD +SECCOMP +CAP +APPARMOR");
-}
-
 std::string DefaultRoot() {
   if (geteuid() == 0) return "/run/ocirun";
   const char* const runtime = getenv("XDG_RUNTIME_DIR");
   if (runtime != nullptr && *runtime == '/') return absl::StrCat(runtime, "/ocirun");
   return absl::StrCat("/tmp/ocirun-", geteuid());
+}
+
+bool IsRootless() {
+  const HostFacts facts = ReadHostFacts();
+  return facts.uid != 0 || facts.in_user_namespace;
+}
+
+absl::StatusOr<LogOptions> ReadLogOptions(const Flags& flags) {
+  LogOptions options{.target = flags.Value("log")};
+  const std::string format = flags.Value("log-format", "text");
+  if (format != "text" && format != "json") {
+    return absl::InvalidArgumentError(absl::StrCat("invalid log-format: ", format));
+  }
+  options.json = format == "json";
+  const std::string level = flags.Value("log-level", "info");
+  const absl::StatusOr<LogLevel> parsed = ParseLogLevel(level);
+  if (!parsed.ok()) return parsed.status();
+  options.level = flags.Switch("debug") ? LogLevel::kDebug : *parsed;
+  return options;
 }
 
 absl::StatusOr<RuntimeOptions> ReadRuntimeOptions(const Flags& flags) {
@@ -96,6 +110,15 @@ absl::StatusOr<RuntimeOptions> ReadRuntimeOptions(const Flags& flags) {
   const absl::StatusOr<CgroupManagerKind> kind = ParseCgroupManagerKind(manager);
   if (!kind.ok()) return kind.status();
   options.cgroup_manager = *kind;
+  const std::string rootless = flags.Value("rootless", "auto");
+  if (rootless == "auto") {
+    options.rootless = IsRootless();
+  } else if (rootless == "true" || rootless == "false") {
+    options.rootless = rootless == "true";
+  } else {
+    return absl::InvalidArgumentError(
+        absl::StrCat("invalid --rootless ", rootless, ": must be true, false or auto"));
+  }
   return options;
 }
 
@@ -124,6 +147,9 @@ int RunCommand(const Command& command, const Flags& global, std::vector<std::str
   const absl::StatusOr<RuntimeOptions> options = ReadRuntimeOptions(global);
   if (!options.ok()) return Fail(options.status());
   invocation.runtime = *options;
+  LogDebug(absl::StrCat(std::string(command.name), ": root ", options->root, ", cgroup manager ",
+                        std::string(CgroupManagerKindName(options->cgroup_manager)),
+                        options->rootless ? ", rootless" : ""));
   const absl::StatusOr<int> code = command.run(invocation);
   return code.ok() ? *code : Fail(code.status());
 }
@@ -159,9 +185,9 @@ int Main(const std::vector<std::string>& arguments) {
   Flags global(GlobalFlags());
   const absl::Status parsed = global.Parse(arguments);
   if (!parsed.ok()) return Fail(parsed);
-  const absl::Status log = OpenLog({.file = global.Value("log"),
-                                    .json = global.Value("log-format") == "json",
-                                    .debug = global.Switch("debug")});
+  const absl::StatusOr<LogOptions> log_options = ReadLogOptions(global);
+  if (!log_options.ok()) return Fail(log_options.status());
+  const absl::Status log = OpenLog(*log_options);
   if (!log.ok()) return Fail(log);
   if (global.Switch("version")) {
     Print(VersionText());

@@ -6,6 +6,7 @@
 #include "runtime/cli/command.h"
 #include "runtime/cli/console.h"
 #include "runtime/cli/log.h"
+#include "runtime/cli/notify_socket.h"
 
 namespace ocid {
 namespace {
@@ -43,11 +44,13 @@ absl::StatusOr<int> RunInForeground(const Invocation& invocation, const CreateOp
     const absl::Status deleted = container->Delete(/*force=*/true);
     if (!deleted.ok() && !absl::IsNotFound(deleted)) LogError(deleted.message());
   };
+  absl::StatusOr<NotifyProxy> notify = NotifyProxy::Open(container->state());
+  if (!notify.ok()) return notify.status();
   const absl::Status started = container->Start();
   if (!started.ok()) return started;
   // For as long as it runs, others may pause it, update it or delete it.
   container->Unlock();
-  return foreground->Wait(launched);
+  return foreground->Wait(launched, &*notify);
 }
 
 }  // namespace
@@ -91,7 +94,7 @@ absl::StatusOr<int> RunRun(const Invocation& invocation) {
   Launched launched;
   absl::StatusOr<Container> container = Container::Create(invocation.runtime, *options, &launched);
   if (!container.ok()) return container.status();
-  const absl::Status started = container->Start();
+  const absl::Status started = StartDetached(*container);
   if (started.ok()) return 0;
   const absl::Status deleted = container->Delete(/*force=*/true);
   if (!deleted.ok()) LogError(deleted.message());

@@ -55,6 +55,11 @@ absl::StatusOr<Json> ResourcesOfFlags(const Flags& flags) {
   }
   if (flags.Has("cpuset-cpus")) resources["cpu"]["cpus"] = flags.Value("cpuset-cpus");
   if (flags.Has("cpuset-mems")) resources["cpu"]["mems"] = flags.Value("cpuset-mems");
+  for (const char* flag : {"l3-cache-schema", "mem-bw-schema"}) {
+    if (flags.Has(flag)) {
+      return absl::UnimplementedError(absl::StrCat("--", flag, ": a group of resctrl is not changed"));
+    }
+  }
   if (resources.empty()) return absl::InvalidArgumentError("update: nothing to change");
   NormalizeNumbers(resources);
   return resources;
@@ -66,7 +71,9 @@ std::vector<FlagSpec> UpdateFlags() {
   std::vector<FlagSpec> flags = {{"resources", "r", FlagKind::kValue,
                                   "file with linux.resources members, '-': standard input"},
                                  {"cpuset-cpus", "", FlagKind::kValue, "CPUs, as in 0-3,7"},
-                                 {"cpuset-mems", "", FlagKind::kValue, "memory nodes"}};
+                                 {"cpuset-mems", "", FlagKind::kValue, "memory nodes"},
+                                 {"l3-cache-schema", "", FlagKind::kValue, "not supported"},
+                                 {"mem-bw-schema", "", FlagKind::kValue, "not supported"}};
   for (const LimitFlag& limit : kNumbers) {
     flags.push_back({limit.flag, "", FlagKind::kValue, ""});
   }

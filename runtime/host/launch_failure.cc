@@ -1,7 +1,5 @@
 #include "runtime/host/launch_failure.h"
 
-#include <errno.h>
-
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -11,18 +9,6 @@
 #include "runtime/plan/launch_plan.h"
 
 namespace ocid {
-namespace {
-
-// ENOENT of execve(2) is also what a script or a dynamic program gets whose interpreter is missing;
-// the text of the failure says so.
-bool IsMissingExecutable(const PlanView& plan, const FailureRecord& failure) {
-  if (failure.step >= plan.step_count()) return false;
-  const bool executing = static_cast<Opcode>(plan.step(failure.step).opcode) == Opcode::kExecute;
-  return executing && (failure.error == ENOENT || failure.error == ENOTDIR);
-}
-
-}  // namespace
-
 absl::Status DescribeLaunchFailure(std::string_view plan_bytes, const FailureRecord& failure) {
   const absl::StatusOr<LaunchPlan> plan = LaunchPlan::Parse(plan_bytes);
   if (!plan.ok()) {

@@ -20,7 +20,8 @@ using nlohmann::json;
 constexpr const char* kBusybox = "/bin/busybox";
 constexpr const char* kApplets[] = {"sh",    "cat",   "ls",       "echo",  "true",
                                     "false", "sleep", "id",       "tty",   "pwd",
-                                    "stat",  "test",  "readlink", "mount", "env"};
+                                    "stat",  "test",  "readlink", "mount", "env",
+                                    "grep",  "mkdir", "touch",    "tr",    "cut"};
 
 json Mount(const char* destination, const char* type, const char* source, json options) {
   json mount = {{"destination", destination}, {"type", type}, {"source", source}};
@@ -50,10 +51,10 @@ int Reap(BorrowedFd pidfd, pid_t pid) {
 }
 
 // Waits for the outcome of the start.
-FailureRecord AwaitStart(Launched& launched) {
+FailureRecord AwaitStart(const PlanView& plan, Launched& launched) {
   FailureRecord failure;
   for (;;) {
-    if (ReadStatus(&launched, &failure) != LaunchStatus::kPending) return failure;
+    if (ReadStatus(plan, &launched, &failure) != LaunchStatus::kPending) return failure;
     pollfd item = {launched.status.get(), POLLIN, 0};
     poll(&item, 1, -1);
   }
@@ -159,7 +160,7 @@ void TestContainer::Start() {
   if (!failure_.ok() || started_) return;
   started_ = true;
   failure_ = OpenGate(launched_);
-  if (failure_.ok()) failure_ = AwaitStart(launched_);
+  if (failure_.ok()) failure_ = AwaitStart(plan_.view(), launched_);
 }
 
 RunResult TestContainer::Finish() {
@@ -204,8 +205,9 @@ RunResult RunExec(TestContainer& container, const ExecPlanRequest& request) {
   fds.join = container.launched().pidfd;
   Launched launched;
   result.failure = Launch(plan->view(), fds, {}, &launched);
+  launched.container = container.launched().pid;
   writer.reset();
-  if (result.failure.ok()) result.failure = AwaitStart(launched);
+  if (result.failure.ok()) result.failure = AwaitStart(plan->view(), launched);
   if (launched.pid > 0) {
     result.output = ReadAll(launched.console.valid() ? launched.console : reader);
     result.status = Reap(launched.pidfd, launched.pid);

@@ -40,7 +40,7 @@ bool RunOnce(const LaunchPlan& plan, const LaunchFds& fds, double* to_gate, doub
   if (failure.ok()) {
     pollfd item = {launched.status.get(), POLLIN, 0};
     poll(&item, 1, -1);
-    if (ReadStatus(&launched, &failure) == LaunchStatus::kPending) return false;
+    if (ReadStatus(plan.view(), &launched, &failure) == LaunchStatus::kPending) return false;
   }
   if (!failure.ok()) {
     std::fprintf(stderr, "%s\n", DescribeFailure(plan.view(), failure).c_str());

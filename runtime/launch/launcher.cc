@@ -3,9 +3,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <linux/stat.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 
@@ -13,46 +16,19 @@
 #include "runtime/child/raw_syscall.h"
 #include "runtime/child/run_hook.h"
 #include "runtime/child/setup_protocol.h"
+#include "runtime/launch/host_steps.h"
+#include "runtime/launch/seccomp_listener.h"
 
 namespace ocid {
 namespace {
 
 constexpr SetupMessage kGoMessage = {MessageKind::kGo, 0, {}};
+constexpr int kUnmountDetach = 2;     // MNT_DETACH
+constexpr int kUnmountNoFollow = 8;   // UMOUNT_NOFOLLOW
 
 FailureRecord FailAt(uint32_t place, long result, FailureDetail detail = FailureDetail::kNone,
                      uint32_t argument = 0) {
   return MakeFailure(place, static_cast<int>(-result), detail, argument);
-}
-
-// "/proc/" + pid + "/" + name.
-class ProcPath {
- public:
-  ProcPath(pid_t pid, const char* name) {
-    char* out = text_;
-    memcpy(out, "/proc/", 6);
-    out += 6;
-    char digits[16];
-    int count = 0;
-    for (auto rest = static_cast<unsigned>(pid); rest != 0 || count == 0; rest /= 10) {
-      digits[count++] = static_cast<char>('0' + rest % 10);
-    }
-    while (count > 0) *out++ = digits[--count];
-    *out++ = '/';
-    strncpy(out, name, sizeof(text_) - static_cast<size_t>(out - text_) - 1);
-  }
-  const char* text() const { return text_; }
-
- private:
-  char text_[64] = {};
-};
-
-long WriteFile(const char* path, const char* text, size_t size) {
-  const UniqueFd file(
-      static_cast<int>(raw::Call(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CLOEXEC)));
-  if (!file.valid()) return file.get();
-  const long written = raw::Retry(SYS_write, file.get(), text, size);
-  if (written < 0) return written;
-  return static_cast<size_t>(written) == size ? 0 : -EIO;
 }
 
 struct NamespaceFile {
@@ -118,19 +94,6 @@ long BeforeCloneStep(const PlanView& plan, const PlanStep& step, NamespaceVisit&
   }
 }
 
-long AfterCloneStep(const PlanView& plan, const PlanStep& step, pid_t pid) {
-  const auto opcode = static_cast<Opcode>(step.opcode);
-  if (opcode == Opcode::kWriteProcSelf) {
-    return WriteFile(ProcPath(pid, plan.text(step.ref[0])).text(), plan.text(step.ref[1]),
-                     step.ref[1].size);
-  }
-  if (opcode != Opcode::kWriteIdMaps) return -ENOSYS;
-  const long written =
-      WriteFile(ProcPath(pid, "uid_map").text(), plan.text(step.ref[0]), step.ref[0].size);
-  if (written < 0) return written;
-  return WriteFile(ProcPath(pid, "gid_map").text(), plan.text(step.ref[1]), step.ref[1].size);
-}
-
 // Kills the child and reaps it.
 void Discard(Launched* launched) {
   raw::Call(SYS_pidfd_send_signal, launched->pidfd.get(), SIGKILL, nullptr, 0);
@@ -149,14 +112,19 @@ FailureRecord ReapSilent(Launched* launched) {
   return FailAt(kFailedSetup, -ECHILD, detail, status);
 }
 
+// After a container's end the hooks that remain run whatever became of the others.
 FailureRecord RunHostHooks(const PlanView& plan, Phase phase, pid_t pid, BorrowedFd output) {
+  FailureRecord first;
   for (uint32_t i = plan.begin(phase); i < plan.end(phase); ++i) {
     const PlanStep& step = plan.step(i);
     if (static_cast<Opcode>(step.opcode) != Opcode::kRunHook) return FailAt(i, -ENOSYS);
     const Outcome outcome = RunHook(plan, step, pid, output.get());
-    if (!outcome.ok()) return MakeFailure(i, outcome.error, outcome.detail, outcome.argument);
+    if (outcome.ok()) continue;
+    const FailureRecord failure = MakeFailure(i, outcome.error, outcome.detail, outcome.argument);
+    if (phase != Phase::kPoststopHooks) return failure;
+    if (first.ok()) first = failure;
   }
-  return {};
+  return first;
 }
 
 // Serves the child until it stands at its gate. The child is gone if this fails.
@@ -198,8 +166,8 @@ FailureRecord PrepareChild(const PlanView& plan, const OnCloned& on_cloned, bool
     if (error != 0) return MakeFailure(kFailedCallback, error);
   }
   for (uint32_t i = plan.begin(Phase::kAfterClone); i < plan.end(Phase::kAfterClone); ++i) {
-    const long result = AfterCloneStep(plan, plan.step(i), launched.pid);
-    if (result < 0) return FailAt(i, result);
+    const Outcome outcome = RunAfterCloneStep(plan, plan.step(i), launched.pid, launched.status);
+    if (!outcome.ok()) return MakeFailure(i, outcome.error, outcome.detail, outcome.argument);
   }
   if (!await_host) return {};
   // If the child is gone, ServeSetup or ReadStatus finds out why.
@@ -221,7 +189,7 @@ FailureRecord AdoptSecondClone(Launched* launched) {
     return told && !message.failure.ok() ? message.failure : FailAt(kFailedSetup, -EPROTO);
   }
   raw::Retry(SYS_waitid, P_PIDFD, launched->pidfd.get(), nullptr, WEXITED, nullptr);
-  launched->pid = static_cast<pid_t>(message.pid);
+  launched->pid = static_cast<pid_t>(message.number);
   // Our child, and not waited for yet: the number is still its own.
   const long pidfd = raw::Call(SYS_pidfd_open, launched->pid, 0);
   if (pidfd < 0) {
@@ -234,6 +202,94 @@ FailureRecord AdoptSecondClone(Launched* launched) {
   SendMessage(launched->status.get(), kGoMessage);  // if it is gone, ReadStatus finds out why
   return {};
 }
+
+// The clone, and the steps before it from the one on that enters a user namespace: nobody comes back
+// from there, so that a process in between goes and makes the child for us. It shares our
+// descriptors, for the child's pidfd, and the child is ours (CLONE_PARENT).
+struct CloneResult {
+  long pid = -1;
+  int pidfd = -1;
+  uint32_t failed_step = kFailedClone;
+};
+
+long CloneFromWithin(const PlanView& plan, uint32_t first_step, const clone_args& wanted,
+                     const ChildArguments& arguments, CloneResult* result) {
+  const long memory = raw::Call(SYS_mmap, nullptr, sizeof(CloneResult), PROT_READ | PROT_WRITE,
+                                MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (memory < 0 && memory > -4096) return memory;
+  auto* const shared = reinterpret_cast<CloneResult*>(memory);
+  *shared = CloneResult();
+  const long between = raw::Call(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
+  if (between == 0) {
+    long done = 0;
+    NamespaceVisit one_way;
+    for (uint32_t i = first_step; i < plan.end(Phase::kBeforeClone) && done >= 0; ++i) {
+      shared->failed_step = i;
+      done = BeforeCloneStep(plan, plan.step(i), one_way);
+    }
+    if (done >= 0) {
+      shared->failed_step = kFailedClone;
+      clone_args args = wanted;
+      args.flags |= CLONE_PARENT;
+      args.exit_signal = 0;
+      args.pidfd = reinterpret_cast<uint64_t>(&shared->pidfd);
+      done = raw::Call(SYS_clone3, &args, sizeof(args));
+      if (done == 0) ExecutePlan(plan, arguments);
+    }
+    shared->pid = done;
+    for (;;) raw::Call(SYS_exit_group, 0);
+  }
+  if (between > 0) raw::Retry(SYS_wait4, between, nullptr, 0, nullptr);
+  *result = *shared;
+  raw::Call(SYS_munmap, memory, sizeof(CloneResult));
+  return between < 0 ? between : 0;
+}
+
+bool EntersUserNamespace(const PlanStep& step) {
+  return static_cast<Opcode>(step.opcode) == Opcode::kJoinNamespace &&
+         step.number[0] == CLONE_NEWUSER;
+}
+
+// Namespaces that we are in already cannot be entered, nor need be.
+bool IsOwnUserNamespace(const char* path) {
+  struct stat there = {};
+  struct stat own = {};
+  return raw::Call(SYS_newfstatat, AT_FDCWD, path, &there, 0) >= 0 &&
+         raw::Call(SYS_newfstatat, AT_FDCWD, "/proc/self/ns/user", &own, 0) >= 0 &&
+         there.st_dev == own.st_dev && there.st_ino == own.st_ino;
+}
+
+// The root file system of a plan that shares the mount namespace is bound onto itself there, and
+// nobody but us undoes that. The mount's id tells whether it got so far.
+class SharedRoot {
+ public:
+  explicit SharedRoot(const PlanView& plan) {
+    if (!plan.has(kPlanSharesMounts)) return;
+    for (uint32_t i = plan.begin(Phase::kRoot); i < plan.end(Phase::kRoot); ++i) {
+      const PlanStep& step = plan.step(i);
+      if (static_cast<Opcode>(step.opcode) == Opcode::kAttachRootfs) path_ = plan.text(step.ref[0]);
+    }
+    before_ = MountId();
+  }
+
+  void Detach() const {
+    if (path_ == nullptr || MountId() == before_) return;
+    raw::Call(SYS_umount2, path_, kUnmountDetach | kUnmountNoFollow);
+  }
+
+ private:
+  uint64_t MountId() const {
+    struct statx info = {};
+    if (path_ == nullptr ||
+        raw::Call(SYS_statx, AT_FDCWD, path_, AT_SYMLINK_NOFOLLOW, STATX_MNT_ID, &info) < 0) {
+      return 0;
+    }
+    return info.stx_mnt_id;
+  }
+
+  const char* path_ = nullptr;
+  uint64_t before_ = 0;
+};
 
 long MakeSocketPair(unsigned preserve, UniqueFd* ours, UniqueFd* theirs) {
   int ends[2] = {-1, -1};
@@ -290,15 +346,28 @@ FailureRecord Launch(const PlanView& plan, const LaunchFds& fds, const OnCloned&
     args.cgroup = static_cast<uint64_t>(fds.cgroup.get());
   }
 
+  const SharedRoot shared_root(plan);
   FailureRecord failure;
   NamespaceVisit visit;
-  for (uint32_t i = plan.begin(Phase::kBeforeClone);
-       i < plan.end(Phase::kBeforeClone) && failure.ok(); ++i) {
-    const long result = BeforeCloneStep(plan, plan.step(i), visit);
-    if (result < 0) failure = FailAt(i, result);
-  }
   long pid = -1;
-  if (failure.ok()) {
+  uint32_t next = plan.begin(Phase::kBeforeClone);
+  const uint32_t end = plan.end(Phase::kBeforeClone);
+  for (; next < end && failure.ok(); ++next) {
+    const PlanStep& step = plan.step(next);
+    if (EntersUserNamespace(step)) {
+      if (!IsOwnUserNamespace(plan.text(step.ref[0]))) break;
+      continue;
+    }
+    const long result = BeforeCloneStep(plan, step, visit);
+    if (result < 0) failure = FailAt(next, result);
+  }
+  if (failure.ok() && next < end) {
+    CloneResult result;
+    const long made = CloneFromWithin(plan, next, args, arguments, &result);
+    pid = made < 0 ? made : result.pid;
+    pidfd = result.pidfd;
+    if (pid < 0) failure = FailAt(made < 0 ? kFailedClone : result.failed_step, pid);
+  } else if (failure.ok()) {
     pid = raw::Call(SYS_clone3, &args, sizeof(args));
     if (pid == 0) ExecutePlan(plan, arguments);
     if (pid < 0) failure = FailAt(kFailedClone, pid);
@@ -306,19 +375,18 @@ FailureRecord Launch(const PlanView& plan, const LaunchFds& fds, const OnCloned&
   const long returned = visit.GoBack();
   if (pid > 0) {
     out->pid = static_cast<pid_t>(pid);
+    out->container = out->pid;
     out->pidfd.reset(pidfd);
     out->status = static_cast<UniqueFd&&>(ours);
   }
   theirs.reset();
   if (returned < 0 && failure.ok()) failure = FailAt(kFailedJoin, returned);
   if (failure.ok()) failure = PrepareChild(plan, on_cloned, arguments.await_host, *out);
-  if (!failure.ok()) {
-    if (pid > 0) Discard(out);
-    return failure;
-  }
-  if (plan.has(kPlanClonesAgain)) failure = AdoptSecondClone(out);
-  if (!failure.ok() || !plan.has(kPlanHasGate)) return failure;
-  return ServeSetup(plan, fds, out);
+  if (!failure.ok() && pid > 0) Discard(out);
+  if (failure.ok() && plan.has(kPlanClonesAgain)) failure = AdoptSecondClone(out);
+  if (failure.ok() && plan.has(kPlanHasGate)) failure = ServeSetup(plan, fds, out);
+  if (!failure.ok()) shared_root.Detach();
+  return failure;
 }
 
 FailureRecord OpenGate(const Launched& launched) {
@@ -339,7 +407,7 @@ FailureRecord ConnectGate(const char* path, Launched* out) {
   return connected < 0 ? FailAt(kFailedSetup, connected) : OpenGate(*out);
 }
 
-LaunchStatus ReadStatus(Launched* launched, FailureRecord* failure) {
+LaunchStatus ReadStatus(const PlanView& plan, Launched* launched, FailureRecord* failure) {
   for (;;) {
     SetupMessage message;
     int fd = -1;
@@ -354,6 +422,16 @@ LaunchStatus ReadStatus(Launched* launched, FailureRecord* failure) {
     if (message.kind == MessageKind::kConsole && passed.valid()) {
       launched->console = static_cast<UniqueFd&&>(passed);
       continue;
+    }
+    if (message.kind == MessageKind::kListener && passed.valid()) {
+      *failure = DeliverListener(plan, passed, launched->pid, launched->container);
+      if (failure->ok()) {
+        SendMessage(launched->status.get(), kGoMessage);
+        continue;
+      }
+      // It waits for nothing else, and the filter may not even let it exit.
+      raw::Call(SYS_pidfd_send_signal, launched->pidfd.get(), SIGKILL, nullptr, 0);
+      return LaunchStatus::kFailed;
     }
     *failure = message.kind == MessageKind::kFailed && !message.failure.ok()
                    ? message.failure

@@ -3,7 +3,7 @@
 //   launcher                               child
 //     socketpair, clone3 ------------------> put descriptors in place, enter cgroups
 //     on_cloned(), kAfterClone steps
-//     go ----------------------------------> (if there was anything to wait for)
+//     trees, go ---------------------------> (if there was anything to wait for)
 //                                            kRoot steps, to kCloneAgain
 //     <------------------------- cloned ---- (if the plan has one; the first child ends here)
 //     go ----------------------------------> in the clone: the other kRoot steps, kSetup steps
@@ -14,11 +14,13 @@
 //   Launch returns
 //   OpenGate: go --------------------------> kStart steps, execve
 //   (or ConnectGate, by any process)
-//   ReadStatus: end of file <-------------- execve closed the socket: the program runs
+//   ReadStatus: listener <---------------- (if the filter has one) told to the agent; go
+//               end of file <-------------- execve closed the socket: the program runs
 //               failure     <-------------- a step failed, or the child died
 //
 // The caller must be single-threaded: Launch clones without atfork handlers, and for a plan that
-// joins a pid namespace by its path it enters that for its children for the length of one clone. Uses raw types only, allocates nothing, throws nothing. Thread-hostile.
+// joins a pid namespace by its path it enters that for its children for the length of one clone.
+// Uses raw types only, allocates nothing, throws nothing. Thread-hostile.
 //
 // Sources: clone(2), pidfd_open(2), setns(2), unix(7), runtime-spec runtime.md#lifecycle.
 #ifndef OCID_RUNTIME_LAUNCH_LAUNCHER_H_
@@ -67,6 +69,9 @@ struct OnCloned {
 
 struct Launched {
   pid_t pid = -1;  // as the caller sees it; a child of the caller, which must wait for it
+  // The container's first process, for a seccomp agent: the same, unless the caller knows better (it
+  // launched a process that joins).
+  pid_t container = -1;
   UniqueFd pidfd;
   UniqueFd console;  // master of the pseudo-terminal, close-on-exec, blocking
   UniqueFd status;   // readable when ReadStatus has something to say
@@ -92,12 +97,13 @@ enum class LaunchStatus {
 };
 
 // Does not block. Receives the console of a plan without a gate into `launched->console` on the
-// way.
-LaunchStatus ReadStatus(Launched* launched, FailureRecord* failure);
+// way, and hands the listener of a seccomp filter to its agent: for that, who got `launched` from
+// ConnectGate fills in its pid and pidfd.
+LaunchStatus ReadStatus(const PlanView& plan, Launched* launched, FailureRecord* failure);
 
 // Runs the plan's hooks of kPoststartHooks or kPoststopHooks in order, each with the OCI state on
-// its standard input; blocks until they are done or their timeouts are. Stops at the first that
-// fails. `pid` is the container's, 0 when it has stopped.
+// its standard input; blocks until they are done or their timeouts are. Stops at the first
+// poststart hook that fails; poststop hooks all run, and the result is the first failure. `pid` is the container's, 0 when it has stopped.
 [[nodiscard]] FailureRecord RunHooks(const PlanView& plan, Phase phase, pid_t pid,
                                      BorrowedFd hook_output = {});
 

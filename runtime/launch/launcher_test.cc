@@ -319,7 +319,7 @@ TEST_F(Launcher, NothingRunsBeforeTheGateOpens) {
   ASSERT_NE(container, nullptr);
   ASSERT_TRUE(container->failure().ok());
   FailureRecord failure;
-  EXPECT_EQ(ReadStatus(&container->launched(), &failure), LaunchStatus::kPending);
+  EXPECT_EQ(ReadStatus(container->plan().view(), &container->launched(), &failure), LaunchStatus::kPending);
   EXPECT_FALSE(std::filesystem::exists(bundle_->rootfs() + "/tmp/ran"));
   EXPECT_TRUE(container->Finish().Exited(0));
   EXPECT_EQ(ReadFile(bundle_->rootfs() + "/tmp/ran"), "ran\n");
@@ -514,7 +514,7 @@ TEST_F(Launcher, AHookThatFailsOrHangsStopsTheCreate) {
   auto failed = Create("true");
   ASSERT_NE(failed, nullptr);
   EXPECT_NE(DescribeFailure(failed->plan().view(), failed->failure())
-                .find("run createRuntime hook /bin/sh: exit code 3"),
+                .find("error running createRuntime hook /bin/sh: exit code 3"),
             std::string::npos);
   spec_["hooks"] = {
       {"createContainer", {{{"path", "/bin/sleep"}, {"args", {"sleep", "100"}}, {"timeout", 1}}}}};
@@ -524,7 +524,7 @@ TEST_F(Launcher, AHookThatFailsOrHangsStopsTheCreate) {
             std::string::npos);
   spec_["hooks"] = {{"startContainer", {{{"path", "/no/such/hook"}}}}};
   const RunResult missing = Shell("true");
-  EXPECT_NE(missing.failure_text.find("run startContainer hook /no/such/hook: ENOENT"),
+  EXPECT_NE(missing.failure_text.find("error running startContainer hook /no/such/hook: ENOENT"),
             std::string::npos)
       << missing.failure_text;
 }

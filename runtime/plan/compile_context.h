@@ -29,18 +29,32 @@ struct CompileContext {
   uint64_t named_namespaces = 0;
   uint64_t new_namespaces = 0;
   bool has_user_namespace() const;
+  // Device nodes are bound from the host's, because nobody may make them.
+  bool binds_devices() const;
+  // An ordinary user maps its own id alone, for which the kernel wants setgroups(2) denied.
+  bool denies_setgroups() const;
   // Whether the mount namespace is the container's own. One that it shares, with the host or by
   // path, keeps its root and its propagation: the container gets a bind of its root file system
   // there, and enters it by chroot(2).
   bool has_own_mount_namespace() const;
 
-  // Sources of mounts are opened before the child gives up the host's root, if it does.
-  uint32_t next_slot = 0;
+  // Sources of mounts are opened before the child gives up the host's root, if it does; slot 0 is
+  // for those that are opened and used at once.
+  uint32_t next_slot = 1;
 };
+
+// Takes a slot for one mount; notes an error if there is none left.
+uint32_t TakeSlot(CompileContext& context, const JsonCursor& where);
 
 // compile_namespaces.cc: linux.namespaces, id mappings, time offsets; what must happen first.
 void ReadNamespaces(CompileContext& context);
 void CompileNamespaces(CompileContext& context);
+// The lines of /proc/PID/uid_map for a list of mappings.
+std::string IdMapText(const JsonCursor& list);
+
+// compile_host.cc: linux.netDevices, linux.intelRdt.
+void CompileNetDevices(CompileContext& context);
+void CompileIntelRdt(CompileContext& context, const std::string& id);
 
 // compile_mounts.cc: root, mounts, rootfsPropagation.
 struct MountPlanInput {
@@ -58,8 +72,9 @@ void CompileEnterRoot(CompileContext& context);
 void CompileProcessPrepare(CompileContext& context, const JsonCursor& process, bool joins);
 void CompileProcessStart(CompileContext& context, const JsonCursor& process);
 
-// compile_hooks.cc: hooks and the state document that they read.
-void CompileHooks(CompileContext& context, const std::string& id);
+// compile_hooks.cc: hooks, and the state document that they and seccomp agents read.
+void CompileHooks(CompileContext& context);
+void CompileState(CompileContext& context, const std::string& id);
 
 // Clean and absolute: "/a//b/./c/" -> "/a/b/c", "a" -> "/a"; ".." is left for the kernel, which
 // resolves it inside the root.

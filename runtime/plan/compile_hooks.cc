@@ -42,8 +42,13 @@ void CompileHook(CompileContext& context, const JsonCursor& hook, const KnownHoo
       {writer.Text(path), writer.List(arguments), writer.List(environment)});
 }
 
+}  // namespace
+
 // {"ociVersion":..., "status": ?, "pid": ?, ...} in three pieces; run_hook.h fills the gaps.
 void CompileState(CompileContext& context, const std::string& id) {
+  // Only for those who read it.
+  const bool listens = context.spec["linux"]["seccomp"]["listenerPath"].exists();
+  if (!context.spec["hooks"].exists() && !listens) return;
   const auto quote = [](const std::string& text) {
     return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   };
@@ -62,13 +67,10 @@ void CompileState(CompileContext& context, const std::string& id) {
   header.state_suffix = writer.Text(suffix + "}");
 }
 
-}  // namespace
-
-void CompileHooks(CompileContext& context, const std::string& id) {
+void CompileHooks(CompileContext& context) {
   context.writer.header().bundle = context.writer.Text(context.bundle);
   const JsonCursor hooks = context.spec["hooks"];
   if (!hooks.exists()) return;
-  CompileState(context, id);
   for (const KnownHooks& known : kHooks) {
     for (const JsonCursor& hook : hooks[known.name].Elements()) CompileHook(context, hook, known);
   }

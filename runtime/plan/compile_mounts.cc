@@ -53,6 +53,9 @@ struct Mount {
   MountOptions options;
 
   bool is_bind() const { return options.bind || type == "bind"; }
+  bool maps_ids() const {
+    return options.map_ids || cursor["uidMappings"].exists() || cursor["gidMappings"].exists();
+  }
 };
 
 Mount ReadMount(const JsonCursor& cursor) {
@@ -62,8 +65,6 @@ Mount ReadMount(const JsonCursor& cursor) {
   if (destination.empty()) cursor["destination"].Invalid("is missing");
   mount.destination = CleanPlanPath(destination);
   if (mount.destination == "/") cursor["destination"].Invalid("must not be the root");
-  cursor["uidMappings"].RefuseIfPresent();
-  cursor["gidMappings"].RefuseIfPresent();
   return mount;
 }
 
@@ -93,9 +94,40 @@ class MountCompiler {
                 {0, 0, MOUNT_ATTR_RDONLY}, {writer_.Text("/dev")});
   }
 
+  static std::vector<std::string> Parameters(const Mount& mount) {
+    std::vector<std::string> parameters;
+    for (const auto& [key, value] : mount.options.parameters) {
+      parameters.insert(parameters.end(), {key, value});
+    }
+    return parameters;
+  }
+
+  // The slot of a tree that the host opens, with ids mapped.
+  uint32_t OpenIdmapped(const Mount& mount, const std::string& source) {
+    const JsonCursor uids = mount.cursor["uidMappings"];
+    const JsonCursor gids = mount.cursor["gidMappings"];
+    const bool own = uids.exists() || gids.exists();
+    if (!own && !context_.has_user_namespace()) {
+      mount.cursor["options"].Invalid(
+          "ids to map: neither the mount nor the container has uidMappings and gidMappings");
+    }
+    const uint32_t slot = TakeSlot(context_, mount.cursor);
+    writer_.Add(Phase::kAfterClone, Opcode::kOpenIdmappedTree, mount.cursor.pointer(),
+                {slot, mount.options.recursive ? 1u : 0u, mount.options.map_below ? 1u : 0u,
+                 own ? 0u : 1u},
+                {writer_.Text(source), own ? writer_.Text(IdMapText(uids)) : PlanRef(),
+                 own ? writer_.Text(IdMapText(gids)) : PlanRef()});
+    return slot;
+  }
+
   void Remount(const Mount& mount) {
     if (!mount.options.parameters.empty()) {
-      mount.cursor["options"].Unsupported("file system options with remount are not supported");
+      const std::vector<std::string> parameters = Parameters(mount);
+      writer_.Add(Phase::kSetup, Opcode::kReconfigure, mount.cursor.pointer(),
+                  {parameters.size() / 2, 0, mount.options.own.set, mount.options.own.clear,
+                   Both(mount.options.below), mount.options.propagation},
+                  {writer_.Text(mount.destination), {}, writer_.List(parameters)});
+      return;
     }
     writer_.Add(Phase::kSetup, Opcode::kSetMountAttributes, mount.cursor.pointer(),
                 {0, 0, mount.options.own.set, mount.options.own.clear, Both(mount.options.below),
@@ -111,7 +143,9 @@ class MountCompiler {
     const SourceCheck check =
         mount.destination == "/proc" ? SourceCheck::kProcfs : SourceCheck::kNone;
     const uint32_t slot =
-        AddOpenTree(context_, mount.cursor, source, mount.options.recursive, check);
+        mount.maps_ids()
+            ? OpenIdmapped(mount, source)
+            : AddOpenTree(context_, mount.cursor, source, mount.options.recursive, check);
     MountAttributes own = mount.options.own;
     DeferReadonly(mount, own);
     writer_.Add(Phase::kSetup, Opcode::kAttachTree, mount.cursor.pointer(),
@@ -128,6 +162,7 @@ class MountCompiler {
 
   void FileSystem(const Mount& mount) {
     if (mount.type.empty()) return mount.cursor["type"].Invalid("is missing");
+    if (mount.maps_ids()) mount.cursor.Unsupported("only bind mounts can have their ids mapped");
     uint64_t flags = kTargetDirectory | ProcTargetFlags(mount.cursor["destination"],
                                                         mount.destination, mount.type, false);
     // A symlink in an image must not decide where the kernel's own file systems are.
@@ -139,7 +174,12 @@ class MountCompiler {
       parameters.insert(parameters.end(), {key, value});
       has_mode |= key == "mode";
     }
+    AddLabel(mount, parameters);
     if (mount.type == "tmpfs" && !has_mode) flags |= kTargetKeepMode;
+    if (mount.options.copy_up) {
+      if (mount.type != "tmpfs") mount.cursor["options"].Invalid("tmpcopyup is for tmpfs alone");
+      flags |= kTargetCopyUp;
+    }
     MountAttributes own = mount.options.own;
     DeferReadonly(mount, own);
     writer_.Add(
@@ -147,6 +187,16 @@ class MountCompiler {
         {parameters.size() / 2, flags, own.set, 0, Both(mount.options.below),
          mount.options.propagation},
         {writer_.Text(mount.type), writer_.Text(mount.destination), writer_.List(parameters)});
+  }
+
+  // SELinux labels the files of a mount by an option; the kernel's own file systems have labels.
+  void AddLabel(const Mount& mount, std::vector<std::string>& parameters) {
+    const std::string label = context_.spec["linux"]["mountLabel"].String();
+    if (label.empty() || !context_.host.selinux) return;
+    for (const std::string_view own : {"proc", "sysfs", "mqueue"}) {
+      if (mount.type == own) return;
+    }
+    parameters.insert(parameters.end(), {"context", "=" + label});
   }
 
   // The container's own cgroups, bound from the host's mounts: the same in a cgroup namespace and
@@ -226,6 +276,12 @@ void CompileRootfs(CompileContext& context, const MountPlanInput& input) {
 
 void CompileMounts(CompileContext& context, const MountPlanInput& input) {
   CompileRootfs(context, input);
+  const JsonCursor label = context.spec["linux"]["mountLabel"];
+  if (!label.String().empty() && !context.host.selinux) {
+    // Unlike the label of a process it restricts nothing.
+    context.warnings.push_back(
+        absl::StrCat(label.pointer(), ": left out, SELinux does not run on this host"));
+  }
   MountCompiler compiler(context, input);
   std::vector<Mount> mounts;
   for (const JsonCursor& cursor : context.spec["mounts"].Elements()) {

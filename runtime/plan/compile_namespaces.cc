@@ -27,16 +27,15 @@ constexpr size_t kMaxMappings = 340;
 void CompileJoin(CompileContext& context, const JsonCursor& entry, uint64_t flag) {
   const std::string path = entry["path"].String();
   if (path.front() != '/') return entry["path"].Invalid("must be absolute");
-  if (flag == CLONE_NEWUSER) {
-    return entry["path"].Unsupported("joining a namespace of this type is not supported");
-  }
   // The child itself enters a mount namespace: the launcher must stay where the host's files are.
   const Phase phase = flag == CLONE_NEWNS ? Phase::kRoot : Phase::kBeforeClone;
   context.writer.Add(phase, Opcode::kJoinNamespace, entry.pointer(), {flag},
                      {context.writer.Text(path)});
 }
 
-std::string MapText(const JsonCursor& list) {
+}  // namespace
+
+std::string IdMapText(const JsonCursor& list) {
   std::string text;
   const std::vector<JsonCursor> entries = list.Elements();
   if (entries.empty()) list.Invalid("a user namespace needs at least one mapping");
@@ -50,18 +49,61 @@ std::string MapText(const JsonCursor& list) {
   return text;
 }
 
+namespace {
+
+bool MapsOneId(const JsonCursor& list, uint32_t id) {
+  const std::vector<JsonCursor> entries = list.Elements();
+  return entries.size() == 1 && entries[0]["size"].Unsigned() == 1 &&
+         entries[0]["hostID"].Unsigned() == id;
+}
+
+void AddMapper(CompileContext& context, const JsonCursor& list, const std::string& program,
+               std::string_view name) {
+  if (program.empty()) {
+    return list.Unsupported(absl::StrCat("an ordinary user may map its own id alone where ",
+                                         absl::string_view(name.data(), name.size()),
+                                         " is not installed"));
+  }
+  std::vector<std::string> arguments = {std::string(name)};
+  for (const JsonCursor& entry : list.Elements()) {
+    for (const char* member : {"containerID", "hostID", "size"}) {
+      arguments.push_back(absl::StrCat(entry[member].Unsigned(0, UINT32_MAX)));
+    }
+  }
+  context.writer.Add(Phase::kAfterClone, Opcode::kMapIdsByProgram, list.pointer(),
+                     {arguments.size()},
+                     {context.writer.Text(program), context.writer.List(arguments)});
+}
+
 void CompileIdMaps(CompileContext& context, const JsonCursor& linux) {
   const JsonCursor uids = linux["uidMappings"];
   const JsonCursor gids = linux["gidMappings"];
-  if (!context.has_user_namespace()) {
-    if (!uids.Elements().empty()) uids.Invalid("needs a new user namespace");
-    if (!gids.Elements().empty()) gids.Invalid("needs a new user namespace");
+  if ((context.new_namespaces & CLONE_NEWUSER) == 0) {
+    // Engines send dummies along with a namespace by path, because there are runtimes that want some.
+    const bool joins = context.has_user_namespace();
+    for (const JsonCursor& list : {uids, gids}) {
+      if (list.Elements().empty()) continue;
+      if (!joins) list.Invalid("needs a new user namespace");
+      context.warnings.push_back(
+          absl::StrCat(list.pointer(), ": ignored, the user namespace that is joined has its own"));
+    }
     return;
   }
-  const std::string uid_map = MapText(uids);
-  const std::string gid_map = MapText(gids);
-  context.writer.Add(Phase::kAfterClone, Opcode::kWriteIdMaps, uids.pointer(), {},
-                     {context.writer.Text(uid_map), context.writer.Text(gid_map)});
+  const std::string uid_map = IdMapText(uids);
+  const std::string gid_map = IdMapText(gids);
+  PlanWriter& writer = context.writer;
+  if (!context.host.privileged) {
+    writer.header().flags |= kPlanMapsAsUser;
+    if (!context.denies_setgroups()) {
+      AddMapper(context, gids, context.host.newgidmap, "newgidmap");
+      AddMapper(context, uids, context.host.newuidmap, "newuidmap");
+      return;
+    }
+    writer.Add(Phase::kAfterClone, Opcode::kWriteProcSelf, gids.pointer(), {},
+               {writer.Text("setgroups"), writer.Text("deny")});
+  }
+  writer.Add(Phase::kAfterClone, Opcode::kWriteIdMaps, uids.pointer(), {},
+             {writer.Text(uid_map), writer.Text(gid_map)});
 }
 
 // The clone is born into a time namespace whose offsets were set before: afterwards they are fixed.
@@ -88,7 +130,17 @@ void CompileTimeNamespace(CompileContext& context, const JsonCursor& linux) {
 
 }  // namespace
 
-bool CompileContext::has_user_namespace() const { return (new_namespaces & CLONE_NEWUSER) != 0; }
+bool CompileContext::has_user_namespace() const { return (named_namespaces & CLONE_NEWUSER) != 0; }
+
+bool CompileContext::binds_devices() const {
+  return has_user_namespace() || host.in_user_namespace;
+}
+
+bool CompileContext::denies_setgroups() const {
+  if (host.privileged || (new_namespaces & CLONE_NEWUSER) == 0) return false;
+  const JsonCursor linux = spec["linux"];
+  return MapsOneId(linux["uidMappings"], host.uid) && MapsOneId(linux["gidMappings"], host.gid);
+}
 
 bool CompileContext::has_own_mount_namespace() const { return (new_namespaces & CLONE_NEWNS) != 0; }
 
@@ -111,15 +163,21 @@ void ReadNamespaces(CompileContext& context) {
 
 void CompileNamespaces(CompileContext& context) {
   const JsonCursor linux = context.spec["linux"];
-  for (const JsonCursor& entry : linux["namespaces"].Elements()) {
-    if (entry["path"].String().empty()) continue;
-    const std::string type = entry["type"].String();
-    for (const auto& [name, flag] : kNamespaceTypes) {
-      if (name == type) CompileJoin(context, entry, flag);
+  // Who has privileges loses them in a user namespace, and who has none finds them there: so it comes
+  // last or first.
+  const auto join = [&](bool user) {
+    for (const JsonCursor& entry : linux["namespaces"].Elements()) {
+      if (entry["path"].String().empty()) continue;
+      const std::string type = entry["type"].String();
+      for (const auto& [name, flag] : kNamespaceTypes) {
+        if (name == type && (flag == CLONE_NEWUSER) == user) CompileJoin(context, entry, flag);
+      }
     }
-  }
-  CompileIdMaps(context, linux);
+  };
+  join(/*user=*/!context.host.privileged);
   CompileTimeNamespace(context, linux);
+  join(/*user=*/context.host.privileged);
+  CompileIdMaps(context, linux);
   // A cgroup namespace has its root where the process is when it is made: after it entered its
   // cgroup.
   context.writer.header().clone_flags =

@@ -171,15 +171,29 @@ void CompileMemoryPolicy(CompileContext& context, const JsonCursor& policy) {
                      {mode, mask.empty() ? 0 : kMaxNode + 2}, {context.writer.Text(mask)});
 }
 
-// A label only means something where its security module runs.
-void CompileLabel(CompileContext& context, const JsonCursor& label, bool module_runs) {
-  if (label.String().empty()) return;
-  if (module_runs) return label.RefuseIfPresent();
-  context.warnings.push_back(
-      absl::StrCat(label.pointer(), ": ignored, the security module does not run here"));
-}
-
 // ---- after the gate
+
+// What confines a program must not be left out where its security module does not run. The hooks
+// before the program are not to have it.
+void CompileLabels(CompileContext& context, const JsonCursor& process) {
+  PlanWriter& writer = context.writer;
+  const JsonCursor profile = process["apparmorProfile"];
+  const std::string name = profile.String();
+  if (context.host.apparmor && !name.empty()) {
+    writer.Add(Phase::kStart, Opcode::kSetExecLabel, profile.pointer(), {},
+               {writer.Text("apparmor/exec"), writer.Text("exec " + name)});
+  } else if (!name.empty() && name != "unconfined") {
+    profile.Unsupported("AppArmor does not run on this host");
+  }
+  const JsonCursor label = process["selinuxLabel"];
+  const std::string context_name = label.String();
+  if (context.host.selinux && !context_name.empty()) {
+    writer.Add(Phase::kStart, Opcode::kSetExecLabel, label.pointer(), {},
+               {writer.Text("exec"), writer.Text(context_name)});
+  } else if (!context_name.empty()) {
+    label.Unsupported("SELinux does not run on this host");
+  }
+}
 
 struct Capabilities {
   uint64_t bounding = 0;
@@ -237,10 +251,26 @@ void CompileUser(CompileContext& context, const JsonCursor& user) {
     const auto group = static_cast<uint32_t>(element.Unsigned(0, kMaxId));
     groups.append(reinterpret_cast<const char*>(&group), sizeof(group));
   }
-  context.writer.Add(
-      Phase::kStart, Opcode::kSetUser, user.pointer(),
-      {user["uid"].Unsigned(0, kMaxId), user["gid"].Unsigned(0, kMaxId), list.size()},
-      {context.writer.Text(groups)});
+  uint64_t count = list.size();
+  if (context.denies_setgroups()) {
+    if (count != 0) user["additionalGids"].Unsupported("an ordinary user may not set groups");
+    count = kKeepGroups;
+  }
+  context.writer.Add(Phase::kStart, Opcode::kSetUser, user.pointer(),
+                     {user["uid"].Unsigned(0, kMaxId), user["gid"].Unsigned(0, kMaxId), count},
+                     {context.writer.Text(groups)});
+}
+
+// The ContainerProcessState up to its pid.
+std::string ListenerMessage(const CompileContext& context, const JsonCursor& seccomp) {
+  const auto quote = [](const std::string& text) {
+    return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  };
+  std::string text = R"({"ociVersion":)" + quote(context.spec["ociVersion"].String()) +
+                     R"(,"fds":["seccompFd"])";
+  const std::string metadata = seccomp["listenerMetadata"].String();
+  if (!metadata.empty()) text += R"(,"metadata":)" + quote(metadata);
+  return text + R"(,"pid":)";
 }
 
 void CompileSeccomp(CompileContext& context, const JsonCursor& seccomp) {
@@ -249,7 +279,6 @@ void CompileSeccomp(CompileContext& context, const JsonCursor& seccomp) {
   SeccompCache& cache = context.seccomp_cache != nullptr ? *context.seccomp_cache : no_cache;
   const auto program = cache.Get(*seccomp.value(), seccomp.pointer());
   if (!program.ok()) return seccomp.Adopt(program.status());
-  if (seccomp["listenerPath"].exists()) seccomp["listenerPath"].RefuseIfPresent();
   if (!(*program)->unknown_syscalls.empty()) {
     std::string names;
     for (const std::string& name : (*program)->unknown_syscalls) absl::StrAppend(&names, " ", name);
@@ -257,8 +286,19 @@ void CompileSeccomp(CompileContext& context, const JsonCursor& seccomp) {
         absl::StrCat(seccomp.pointer(), ": system calls unknown here were left out:", names));
   }
   if ((*program)->bpf.empty()) return;
-  context.writer.Add(Phase::kStart, Opcode::kLoadSeccomp, seccomp.pointer(), {(*program)->flags},
-                     {context.writer.Text((*program)->bpf)});
+  PlanWriter& writer = context.writer;
+  const std::string listener = seccomp["listenerPath"].String();
+  if (!(*program)->notifies) {
+    writer.Add(Phase::kStart, Opcode::kLoadSeccomp, seccomp.pointer(), {(*program)->flags, 0},
+               {writer.Text((*program)->bpf)});
+    return;
+  }
+  if (listener.empty() || listener.front() != '/') {
+    seccomp["listenerPath"].Invalid("must be absolute");
+  }
+  writer.Add(Phase::kStart, Opcode::kLoadSeccomp, seccomp.pointer(), {(*program)->flags, 1},
+             {writer.Text((*program)->bpf), writer.Text(listener),
+              writer.Text(ListenerMessage(context, seccomp))});
 }
 
 // Images count on it, and the specification says nothing: the runtimes before us set it.
@@ -288,9 +328,6 @@ void CompileProcessPrepare(CompileContext& context, const JsonCursor& process, b
   CompileAffinity(context, process["execCPUAffinity"], joins);
   CompilePersonality(context, linux["personality"]);
   CompileMemoryPolicy(context, linux["memoryPolicy"]);
-  CompileLabel(context, process["apparmorProfile"], context.host.apparmor);
-  CompileLabel(context, process["selinuxLabel"], context.host.selinux);
-  CompileLabel(context, linux["mountLabel"], context.host.selinux);
 }
 
 void CompileProcessStart(CompileContext& context, const JsonCursor& process) {
@@ -307,6 +344,7 @@ void CompileProcessStart(CompileContext& context, const JsonCursor& process) {
   const bool unprivileged = no_new_privileges.Bool();
   const JsonCursor seccomp = context.spec["linux"]["seccomp"];
 
+  CompileLabels(context, process);
   writer.Add(Phase::kStart, Opcode::kBoundCapabilities, capabilities["bounding"].pointer(),
              {sets.bounding});
   CompileUser(context, process["user"]);

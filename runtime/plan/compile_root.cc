@@ -86,7 +86,7 @@ bool DevIsBound(const JsonCursor& mounts) {
 
 void AddDevice(CompileContext& context, const JsonCursor& where, const Device& device) {
   PlanWriter& writer = context.writer;
-  if (context.has_user_namespace()) {
+  if (context.binds_devices()) {
     // No user namespace may make device nodes: the host's node of that path is bound.
     const uint32_t slot = AddOpenTree(context, where, device.path, /*recursive=*/false);
     writer.Add(Phase::kSetup, Opcode::kAttachTree, device.source, {slot, kTargetFile},

@@ -47,6 +47,10 @@ std::string DescribeFailure(const PlanView& plan, const FailureRecord& failure);
 // The JSON pointer of the spec that asked for the step that failed; empty where there is none.
 std::string FailureSource(const PlanView& plan, const FailureRecord& failure);
 
+// Whether the program was not found. Its interpreter may be what is missing: the text of the failure
+// says so.
+bool IsMissingExecutable(const PlanView& plan, const FailureRecord& failure);
+
 }  // namespace ocid
 
 #endif  // OCID_RUNTIME_PLAN_LAUNCH_PLAN_H_

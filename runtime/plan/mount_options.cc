@@ -14,9 +14,11 @@ enum class Effect {
   kAtime,
   kPropagation,
   kSuperblock,
+  kNotSuperblock,
   kBind,
   kRemount,
-  kUnsupported,
+  kCopyUp,
+  kMapIds,
 };
 
 struct KnownOption {
@@ -28,7 +30,7 @@ struct KnownOption {
 
 // sorted by name
 constexpr KnownOption kOptions[] = {
-    {"async", Effect::kNone},
+    {"async", Effect::kNotSuperblock},
     {"atime", Effect::kAtime, MOUNT_ATTR_RELATIME},
     {"bind", Effect::kBind},
     {"defaults", Effect::kNone},
@@ -36,7 +38,7 @@ constexpr KnownOption kOptions[] = {
     {"diratime", Effect::kClear, MOUNT_ATTR_NODIRATIME},
     {"dirsync", Effect::kSuperblock},
     {"exec", Effect::kClear, MOUNT_ATTR_NOEXEC},
-    {"idmap", Effect::kUnsupported},
+    {"idmap", Effect::kMapIds},
     {"iversion", Effect::kNone},
     {"lazytime", Effect::kSuperblock},
     {"loud", Effect::kNone},
@@ -46,7 +48,7 @@ constexpr KnownOption kOptions[] = {
     {"nodiratime", Effect::kSet, MOUNT_ATTR_NODIRATIME},
     {"noexec", Effect::kSet, MOUNT_ATTR_NOEXEC},
     {"noiversion", Effect::kNone},
-    {"nolazytime", Effect::kNone},
+    {"nolazytime", Effect::kNotSuperblock},
     {"nomand", Effect::kNone},
     {"norelatime", Effect::kAtime, MOUNT_ATTR_RELATIME},
     {"nostrictatime", Effect::kAtime, MOUNT_ATTR_RELATIME},
@@ -60,7 +62,7 @@ constexpr KnownOption kOptions[] = {
     {"relatime", Effect::kAtime, MOUNT_ATTR_RELATIME},
     {"remount", Effect::kRemount},
     {"rexec", Effect::kClear, MOUNT_ATTR_NOEXEC, true},
-    {"ridmap", Effect::kUnsupported},
+    {"ridmap", Effect::kMapIds, 1},
     {"rnoatime", Effect::kAtime, MOUNT_ATTR_NOATIME, true},
     {"rnodev", Effect::kSet, MOUNT_ATTR_NODEV, true},
     {"rnodiratime", Effect::kSet, MOUNT_ATTR_NODIRATIME, true},
@@ -88,7 +90,7 @@ constexpr KnownOption kOptions[] = {
     {"suid", Effect::kClear, MOUNT_ATTR_NOSUID},
     {"symfollow", Effect::kClear, MOUNT_ATTR_NOSYMFOLLOW},
     {"sync", Effect::kSuperblock},
-    {"tmpcopyup", Effect::kUnsupported},
+    {"tmpcopyup", Effect::kCopyUp},
     {"unbindable", Effect::kPropagation, MS_UNBINDABLE},
 };
 
@@ -131,7 +133,7 @@ void AddParameter(const JsonCursor& where, const std::string& text, MountOptions
   options.parameters.emplace_back(key, std::move(value));
 }
 
-void ApplyKnown(const JsonCursor& where, const KnownOption& option, MountOptions& options) {
+void ApplyKnown(const KnownOption& option, MountOptions& options) {
   switch (option.effect) {
     case Effect::kNone:
       break;
@@ -148,8 +150,19 @@ void ApplyKnown(const JsonCursor& where, const KnownOption& option, MountOptions
     case Effect::kSuperblock:
       options.parameters.emplace_back(option.name, "");
       break;
-    case Effect::kUnsupported:
-      where.Unsupported("not supported");
+    case Effect::kNotSuperblock:
+      // What it is without the option: only a remount needs to be told.
+      std::erase_if(options.parameters, [&option](const auto& parameter) {
+        return parameter.first == (option.name == "async" ? "sync" : "lazytime");
+      });
+      options.cleared.emplace_back(option.name, "");
+      break;
+    case Effect::kCopyUp:
+      options.copy_up = true;
+      break;
+    case Effect::kMapIds:
+      options.map_ids = true;
+      options.map_below = option.value != 0;
       break;
     default:
       Apply(option, option.below ? options.below : options.own);
@@ -166,19 +179,21 @@ MountOptions ReadMountOptions(const JsonCursor& list) {
     if (text.empty()) continue;
     const KnownOption* known = FindOption(text);
     if (known != nullptr) {
-      ApplyKnown(element, *known, options);
+      ApplyKnown(*known, options);
     } else {
       AddParameter(element, text, options);
     }
+  }
+  if (options.remount) {
+    options.parameters.insert(options.parameters.end(), options.cleared.begin(),
+                              options.cleared.end());
   }
   return options;
 }
 
 std::vector<std::string> KnownMountOptions() {
   std::vector<std::string> names;
-  for (const KnownOption& option : kOptions) {
-    if (option.effect != Effect::kUnsupported) names.emplace_back(option.name);
-  }
+  for (const KnownOption& option : kOptions) names.emplace_back(option.name);
   return names;
 }
 

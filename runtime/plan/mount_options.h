@@ -26,11 +26,17 @@ struct MountOptions {
   bool bind = false;
   bool recursive = false;  // rbind
   bool remount = false;
+  bool copy_up = false;  // tmpcopyup
+  // idmap and ridmap: by the mappings of the mount or else of the container.
+  bool map_ids = false;
+  bool map_below = false;
   MountAttributes own;
   MountAttributes below;     // of the mount and all beneath it: rro and the like
   uint64_t propagation = 0;  // MS_SHARED and the like, with MS_REC
   // For the file system: a flag if the value is empty, else with '=' before it.
   std::vector<std::pair<std::string, std::string>> parameters;
+  // Flags of a file system that shall not be set; among the parameters if it is remounted.
+  std::vector<std::pair<std::string, std::string>> cleared;
 };
 
 // `list` is mounts[i].options.

@@ -16,13 +16,6 @@ absl::Status RequireAbsolute(std::string_view what, const std::string& path) {
                    std::string(what) + ": must be an absolute path");
 }
 
-// Fields of the specification whose effects need more than this executor does.
-void RefuseWhatIsMissing(const CompileContext& context) {
-  const JsonCursor linux = context.spec["linux"];
-  if (!linux["netDevices"].Members().empty()) linux["netDevices"].RefuseIfPresent();
-  if (!linux["intelRdt"].Members().empty()) linux["intelRdt"].RefuseIfPresent();
-}
-
 std::string FindRootfs(const CompileContext& context, const std::string& override_path) {
   if (!override_path.empty()) return override_path;
   const JsonCursor path = context.spec["root"]["path"];
@@ -65,6 +58,13 @@ bool IsBeneath(std::string_view path, std::string_view directory) {
          path[directory.size()] == '/';
 }
 
+uint32_t TakeSlot(CompileContext& context, const JsonCursor& where) {
+  if (context.next_slot < kMaxSlots) return context.next_slot++;
+  where.Unsupported("too many mounts with mapped ids, or bind mounts and devices for a container "
+                    "with a user namespace");
+  return 0;
+}
+
 uint32_t AddOpenTree(CompileContext& context, const JsonCursor& where, std::string_view path,
                      bool recursive, SourceCheck check) {
   // The mapped root of a user namespace may not be able to reach the source, so that all are opened
@@ -72,12 +72,8 @@ uint32_t AddOpenTree(CompileContext& context, const JsonCursor& where, std::stri
   uint32_t slot = 0;
   Phase phase = Phase::kSetup;
   if (context.has_user_namespace()) {
-    slot = context.next_slot++;
+    slot = TakeSlot(context, where);
     phase = Phase::kRoot;
-    if (slot >= kMaxSlots) {
-      where.Unsupported("too many bind mounts and devices for a container with a user namespace");
-      return 0;
-    }
   }
   context.writer.Add(phase, Opcode::kOpenTree, where.pointer(),
                      {slot, recursive ? 1u : 0u, static_cast<uint64_t>(check)},
@@ -92,13 +88,16 @@ absl::StatusOr<LaunchPlan> CompileCreate(const CreatePlanRequest& request) {
                          request.bundle};
   context.writer.header().flags |= kPlanHasGate;
   ReadNamespaces(context);
-  RefuseWhatIsMissing(context);
+  if (!context.has_own_mount_namespace()) context.writer.header().flags |= kPlanSharesMounts;
+  CompileState(context, request.id);
   context.writer.Add(Phase::kRoot, Opcode::kNewSession, "", {request.keep_keyring ? 1u : 0u});
   CompileNamespaces(context);
+  CompileNetDevices(context);
+  CompileIntelRdt(context, request.id);
   CompileMounts(context, {FindRootfs(context, request.rootfs_override), request.cgroup_mounts});
   CompileDevices(context);
   // createContainer hooks come before pivot_root, and everything that hides something after them.
-  CompileHooks(context, request.id);
+  CompileHooks(context);
   const JsonCursor process = context.spec["process"];
   if (process.exists()) {
     const std::string directory = CleanPlanPath(process["cwd"].String());
@@ -127,6 +126,7 @@ absl::StatusOr<LaunchPlan> CompileExec(const ExecPlanRequest& request) {
   PlanWriter& writer = context.writer;
   writer.header().flags |= kPlanJoins;
   ReadNamespaces(context);
+  CompileState(context, request.id);
   const JsonCursor process(request.process, "/process", &error);
   if (!process.exists()) process.Invalid("is missing");
   CompileProcessPrepare(context, process, /*joins=*/true);

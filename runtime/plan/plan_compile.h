@@ -35,6 +35,17 @@ struct HostFacts {
   uint64_t capability_bounds = ~uint64_t{0};
   bool apparmor = false;
   bool selinux = false;
+  // Whether the launcher may map any ids, set groups and enter any namespace. An ordinary user may
+  // map its own id, and what the programs newuidmap and newgidmap (paths; empty: not there) give it.
+  bool privileged = true;
+  uint32_t uid = 0;
+  uint32_t gid = 0;
+  std::string newuidmap = {};
+  std::string newgidmap = {};
+  // The launcher is in a user namespace: nobody there may make device nodes.
+  bool in_user_namespace = false;
+  // Where resctrl is mounted; empty: nowhere.
+  std::string resctrl = {};
 };
 
 // One cgroup directory of the container on the host.

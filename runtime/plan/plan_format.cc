@@ -23,7 +23,10 @@ bool PhasesAreSound(const PlanHeader& header) {
 
 bool SlotIsSound(const PlanStep& step) {
   const auto opcode = static_cast<Opcode>(step.opcode);
-  if (opcode != Opcode::kOpenTree && opcode != Opcode::kAttachTree) return true;
+  if (opcode != Opcode::kOpenTree && opcode != Opcode::kAttachTree &&
+      opcode != Opcode::kOpenIdmappedTree) {
+    return true;
+  }
   return step.number[0] < kMaxSlots;
 }
 

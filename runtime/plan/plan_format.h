@@ -46,6 +46,13 @@ enum class Opcode : uint16_t {
   kJoinProcess,          // n0 CLONE_NEW* flags to join of LaunchFds::join; n1 1: and its root
                          // directory, where that is not its mount namespace's
   kWriteIdMaps,          // r0 uid map, r1 gid map, as /proc/PID/uid_map takes them
+  kMapIdsByProgram,      // n0 argument count; r0 path of newuidmap or newgidmap, r1 its arguments;
+                         // the child's pid comes after the first
+  kOpenIdmappedTree,     // n0 slot, n1 recursive, n2 map all beneath, n3 1: by the child's user
+                         // namespace; r0 host path, else r1 uid map, r2 gid map
+  kMoveNetDevice,        // r0 the host's name of it, r1 the container's, which may hold one %d
+  kJoinResctrl,          // n0 ResctrlFlags; r0 directory of the group, r1 schemata, r2 directory
+                         // of the monitoring group
   kUnshare,              // n0 CLONE_NEW* flags
   kBecomeNamespaceRoot,  // user and group 0 of the user namespace
   kWriteProcSelf,        // r0 file of the host's /proc/self (in kAfterClone: of the child's
@@ -58,6 +65,7 @@ enum class Opcode : uint16_t {
   kMountFs,              // n1 TargetFlags, attributes in n2..n5, n0 number of parameters;
                          // r0 type, r1 destination, r2 list of key, value pairs
   kSetMountAttributes,   // n1 TargetFlags, n2..n5; r0 path
+  kReconfigure,          // n0 number of parameters, n2..n5; r0 path, r2 list of key, value pairs
   kMakeDirectory,        // n0 mode; r0 path
   kMakeSymlink,          // n0 replace what is there; r0 directory, r1 name, r2 target
   kMakeNode,             // n0 mode with type, n1 major, n2 minor, n3 uid, n4 gid;
@@ -85,11 +93,14 @@ enum class Opcode : uint16_t {
   kChangeDirectory,      // r0 path; it must lie inside the root
   kSetNoNewPrivileges,   //
   kBoundCapabilities,    // n0 mask to keep
-  kSetUser,              // n0 uid, n1 gid, n2 number of groups; r0 groups as uint32_t
+  kSetUser,              // n0 uid, n1 gid, n2 number of groups or kKeepGroups; r0 groups as
+                         // uint32_t
   kSetCapabilities,      // n0 effective, n1 permitted, n2 inheritable, n3 ambient
   kSetUmask,             // n0
   kResetSignals,         // default actions, empty mask
-  kLoadSeccomp,          // n0 SECCOMP_FILTER_FLAG_*; r0 struct sock_filter[]
+  kSetExecLabel,         // r0 file below /proc/self/attr, r1 label of the program
+  kLoadSeccomp,          // n0 SECCOMP_FILTER_FLAG_*, n1 1: with a listener; r0 struct
+                         // sock_filter[], r1 the listener's socket, r2 the start of what it is told
   kExecute,              // n0 argument count, n1 environment count, n2 1: add a HOME for user n3;
                          // r0 arguments, r1 environment, r2 PATH to search if the first argument
                          // has no slash. The last step of its plan
@@ -106,7 +117,17 @@ enum TargetFlags : uint64_t {
   kTargetNoSymlinks = 8,  // a symlink anywhere in the path is an error
   kTargetOnProcfs = 16,   // may lie on procfs
   kTargetKeepMode = 32,   // the file system's root gets the mode of the directory that it covers
+  kTargetCopyUp = 64,     // and what is in that directory
 };
+
+// n0 of kJoinResctrl.
+enum ResctrlFlags : uint64_t {
+  kResctrlMustExist = 1,  // the group is somebody else's
+  kResctrlMayExist = 2,   // if its schemata are these
+};
+
+// n2 of kSetUser, where the kernel lets nobody set groups (user_namespaces(7), setgroups).
+inline constexpr uint64_t kKeepGroups = UINT64_MAX;
 
 // n2 of kOpenTree.
 enum class SourceCheck : uint64_t { kNone, kProcfs, kNullDevice };
@@ -162,6 +183,8 @@ enum PlanFlags : uint32_t {
   // their pid namespace: the one that enters it has left the host's root and descriptors behind
   // (CVE-2016-9962).
   kPlanClonesAgain = 8,
+  kPlanMapsAsUser = 16,    // an ordinary user writes the id maps
+  kPlanSharesMounts = 32,  // the root file system is attached in a mount namespace of others
 };
 
 // Why a launch failed; all zero where it did not. It crosses process boundaries as it is.
@@ -209,6 +232,14 @@ enum class FailureDetail : uint32_t {
   kGroups,
   kPty,
   kControllingTerminal,
+  kUserNamespace,  // making or opening one
+  kIdMap,          // mount_setattr(2) with MOUNT_ATTR_IDMAP
+  kCopyUp,         // copying what a tmpfs covers
+  kNameTaken,      // a network device of that name is there
+  kMoveDevice,
+  kDeviceAddress,
+  kSchemata,
+  kListener,  // telling the seccomp agent
 };
 
 inline FailureRecord MakeFailure(uint32_t step, int error,

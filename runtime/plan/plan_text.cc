@@ -1,5 +1,6 @@
 #include "runtime/plan/plan_text.h"
 
+#include <errno.h>
 #include <linux/filter.h>
 #include <linux/mount.h>
 #include <linux/sched.h>
@@ -198,6 +199,22 @@ std::string DescribeDetail(const PlanView& plan, const PlanStep* step, FailureDe
       return "open a pseudo-terminal";
     case FailureDetail::kControllingTerminal:
       return "controlling terminal";
+    case FailureDetail::kUserNamespace:
+      return "user namespace";
+    case FailureDetail::kIdMap:
+      return "map ids (does the file system allow it?)";
+    case FailureDetail::kCopyUp:
+      return "copy what it covers";
+    case FailureDetail::kNameTaken:
+      return "the container has a network device of that name";
+    case FailureDetail::kMoveDevice:
+      return "move it";
+    case FailureDetail::kDeviceAddress:
+      return "give it its addresses";
+    case FailureDetail::kSchemata:
+      return "schemata";
+    case FailureDetail::kListener:
+      return "tell the seccomp listener";
     default:
       return "";
   }
@@ -235,6 +252,14 @@ std::string DescribeStep(const PlanView& plan, const PlanStep& step) {
       return "go on in a clone of the pid namespace";
     case Opcode::kWriteIdMaps:
       return "write the id maps";
+    case Opcode::kMapIdsByProgram:
+      return absl::StrCat("map ids by ", r0);
+    case Opcode::kOpenIdmappedTree:
+      return absl::StrCat("open id-mapped ", n[1] != 0 ? "tree " : "", r0, " as #", n[0]);
+    case Opcode::kMoveNetDevice:
+      return absl::StrCat("move network device ", r0, " as ", r1);
+    case Opcode::kJoinResctrl:
+      return absl::StrCat("join resctrl group ", r0);
     case Opcode::kUnshare:
       return absl::StrCat("unshare ", Names(kNamespaces, n[0]));
     case Opcode::kBecomeNamespaceRoot:
@@ -255,6 +280,8 @@ std::string DescribeStep(const PlanView& plan, const PlanStep& step) {
       return absl::StrCat("mount ", r0, " on ", r1, Attributes(step));
     case Opcode::kSetMountAttributes:
       return absl::StrCat("remount ", r0, Attributes(step));
+    case Opcode::kReconfigure:
+      return absl::StrCat("remount file system ", r0, Attributes(step));
     case Opcode::kMakeDirectory:
       return absl::StrCat("make directory ", r0);
     case Opcode::kMakeSymlink:
@@ -309,8 +336,9 @@ std::string DescribeStep(const PlanView& plan, const PlanStep& step) {
     case Opcode::kBoundCapabilities:
       return absl::StrCat("bound capabilities to ", CapabilityNames(n[0]));
     case Opcode::kSetUser:
-      return absl::StrCat("become user ", n[0], " group ", n[1], " with ", n[2],
-                          " additional groups");
+      return absl::StrCat(
+          "become user ", n[0], " group ", n[1],
+          n[2] == kKeepGroups ? "" : absl::StrCat(" with ", n[2], " additional groups"));
     case Opcode::kSetCapabilities:
       return absl::StrCat("set capabilities: effective ", CapabilityNames(n[0]), "; permitted ",
                           CapabilityNames(n[1]), "; inheritable ", CapabilityNames(n[2]),
@@ -319,9 +347,11 @@ std::string DescribeStep(const PlanView& plan, const PlanStep& step) {
       return absl::StrFormat("set umask %03o", n[0]);
     case Opcode::kResetSignals:
       return "reset signals";
+    case Opcode::kSetExecLabel:
+      return absl::StrCat("label the program ", r1);
     case Opcode::kLoadSeccomp:
       return absl::StrCat("load seccomp filter of ", step.ref[0].size / sizeof(sock_filter),
-                          " instructions");
+                          " instructions", n[1] != 0 ? absl::StrCat(" and tell ", r1) : "");
     case Opcode::kExecute:
       return absl::StrCat("exec", Words(plan, step.ref[0]));
     case Opcode::kInvalid:
@@ -366,6 +396,11 @@ std::string DescribeFailure(const PlanView& plan, const FailureRecord& failure) 
     if (static_cast<Opcode>(step->opcode) == Opcode::kExecute) {
       // The rest of the command line does not say what was not found.
       subject = absl::StrCat("exec ", plan.text(step->ref[0]));
+    } else if (static_cast<Opcode>(step->opcode) == Opcode::kRunHook) {
+      // The words of runc, which people and their scripts look for.
+      const size_t kind = step->number[3];
+      subject = absl::StrCat("error running ", kind < std::size(kHookNames) ? kHookNames[kind] : "?",
+                             " hook ", plan.text(step->ref[0]));
     } else {
       subject = absl::StrCat("step ", failure.step, ": ", DescribeStep(plan, *step));
     }
@@ -377,6 +412,12 @@ std::string DescribeFailure(const PlanView& plan, const FailureRecord& failure) 
     absl::StrAppend(&text, ": ", ErrnoName(failure.error), " (", strerror(failure.error), ")");
   }
   return text;
+}
+
+bool IsMissingExecutable(const PlanView& plan, const FailureRecord& failure) {
+  if (!plan.valid() || failure.step >= plan.step_count()) return false;
+  const bool executing = static_cast<Opcode>(plan.step(failure.step).opcode) == Opcode::kExecute;
+  return executing && (failure.error == ENOENT || failure.error == ENOTDIR);
 }
 
 std::string FailureSource(const PlanView& plan, const FailureRecord& failure) {

@@ -10,10 +10,12 @@
 #include <algorithm>
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "runtime/base/unique_fd.h"
+#include "runtime/seccomp/program_store.h"
 
 namespace ocid {
 namespace {
@@ -109,6 +111,14 @@ absl::Status AddRules(void* context, const SeccompProfile& profile, SeccompProgr
   return absl::OkStatus();
 }
 
+// What a program depends on besides its profile.
+std::string CompilerName() {
+  const scmp_version* const version = seccomp_version();
+  if (version == nullptr) return "";
+  return absl::StrCat("libseccomp ", version->major, ".", version->minor, ".", version->micro, " ",
+                      seccomp_arch_native(), " ", seccomp_api_get());
+}
+
 absl::StatusOr<std::string> ExportBpf(void* context) {
   const UniqueFd file(memfd_create("seccomp", MFD_CLOEXEC));
   if (!file.valid()) return Failed("memfd_create", -errno);
@@ -128,6 +138,7 @@ absl::StatusOr<std::string> ExportBpf(void* context) {
 absl::StatusOr<SeccompProgram> CompileSeccomp(const SeccompProfile& profile) {
   SeccompProgram program;
   program.flags = profile.flags;
+  program.notifies = profile.notifies;
   if (profile.rules.empty() && profile.default_action == SCMP_ACT_ALLOW) return program;
   const Context context(seccomp_init(profile.default_action));
   if (context == nullptr) return Failed("this default action", -EINVAL);
@@ -149,11 +160,18 @@ absl::StatusOr<std::shared_ptr<const SeccompProgram>> SeccompCache::Get(
   std::string key = seccomp.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   std::shared_ptr<const SeccompProgram> program = Find(key);
   if (program != nullptr) return program;
-  const absl::StatusOr<SeccompProfile> profile = ParseSeccompProfile(seccomp, pointer);
-  if (!profile.ok()) return profile.status();
-  absl::StatusOr<SeccompProgram> compiled = CompileSeccomp(*profile);
-  if (!compiled.ok()) return compiled.status();
-  program = std::make_shared<const SeccompProgram>(*std::move(compiled));
+  const std::string stored_key = store_ == nullptr ? "" : absl::StrCat(CompilerName(), "\n", key);
+  std::optional<SeccompProgram> stored;
+  if (store_ != nullptr) stored = store_->Find(stored_key);
+  if (!stored.has_value()) {
+    const absl::StatusOr<SeccompProfile> profile = ParseSeccompProfile(seccomp, pointer);
+    if (!profile.ok()) return profile.status();
+    absl::StatusOr<SeccompProgram> compiled = CompileSeccomp(*profile);
+    if (!compiled.ok()) return compiled.status();
+    stored = *std::move(compiled);
+    if (store_ != nullptr) store_->Put(stored_key, *stored);
+  }
+  program = std::make_shared<const SeccompProgram>(*std::move(stored));
 
   MutexLock lock(mutex_);
   if (index_.count(key) != 0) return program;  // another thread was faster with the same

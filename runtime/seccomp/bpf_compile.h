@@ -29,6 +29,7 @@ namespace ocid {
 struct SeccompProgram {
   std::string bpf;     // struct sock_filter[]; empty: nothing to load (all is allowed)
   uint32_t flags = 0;  // SECCOMP_FILTER_FLAG_*
+  bool notifies = false;  // it needs a listener
   // Names that libseccomp does not know on this machine. Their rules are left out, as the
   // specification's own profile for many kernels and machines needs.
   std::vector<std::string> unknown_syscalls;
@@ -39,9 +40,13 @@ struct SeccompProgram {
 // one half of the argument for the other (found by tests/fuzz; every runtime that uses it has that).
 absl::StatusOr<SeccompProgram> CompileSeccomp(const SeccompProfile& profile);
 
+class SeccompProgramStore;
+
 class SeccompCache {
  public:
-  explicit SeccompCache(size_t capacity = 64) : capacity_(capacity) {}
+  // `store`, if any, is asked where nothing is in memory, and must outlive the cache.
+  explicit SeccompCache(size_t capacity = 64, const SeccompProgramStore* store = nullptr)
+      : capacity_(capacity), store_(store) {}
 
   // The program of an OCI `seccomp` object. Errors as of ParseSeccompProfile and CompileSeccomp;
   // they are not kept.
@@ -56,6 +61,7 @@ class SeccompCache {
   std::shared_ptr<const SeccompProgram> Find(const std::string& key);
 
   const size_t capacity_;
+  const SeccompProgramStore* const store_;
   mutable Mutex mutex_;
   std::list<Entry> entries_ ABSL_GUARDED_BY(mutex_);  // used last comes first
   std::unordered_map<std::string, std::list<Entry>::iterator> index_ ABSL_GUARDED_BY(mutex_);

@@ -4,14 +4,18 @@
 #include <seccomp.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
+#include <filesystem>
 #include <initializer_list>
+#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "gtest/gtest.h"
 #include "runtime/base/error_details.h"
 #include "runtime/seccomp/bpf_compile.h"
 #include "runtime/seccomp/bpf_evaluator.h"
+#include "runtime/seccomp/program_store.h"
 #include "runtime/seccomp/seccomp_profile.h"
 
 namespace ocid {
@@ -196,6 +200,55 @@ TEST(SeccompCache, TheSameProfileIsCompiledOnce) {
   ASSERT_TRUE(first.ok() && second.ok());
   EXPECT_EQ(*first, *second);
   EXPECT_EQ(cache.hits(), 1u);
+}
+
+TEST(SeccompProgramStore, KeepsAProgramForExactlyItsProfile) {
+  const std::string folder = testing::TempDir() + "/store" + std::to_string(getpid());
+  const SeccompProgramStore store(folder);
+  EXPECT_FALSE(store.Find("a").has_value());
+  SeccompProgram program;
+  program.bpf = std::string("\0\1bpf", 5);
+  program.flags = 2;
+  program.notifies = true;
+  program.unknown_syscalls = {"x", "y"};
+  store.Put("a", program);
+  const auto found = store.Find("a");
+  ASSERT_TRUE(found.has_value());
+  EXPECT_EQ(found->bpf, program.bpf);
+  EXPECT_EQ(found->flags, 2u);
+  EXPECT_TRUE(found->notifies);
+  EXPECT_EQ(found->unknown_syscalls, program.unknown_syscalls);
+  EXPECT_FALSE(store.Find("b").has_value());
+
+  // Another profile's program under this profile's name, and half of a file.
+  std::filesystem::path file;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) file = entry.path();
+  store.Put("b", program);
+  std::filesystem::path other;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    if (entry.path() != file) other = entry.path();
+  }
+  std::filesystem::copy_file(other, file, std::filesystem::copy_options::overwrite_existing);
+  EXPECT_FALSE(store.Find("a").has_value());
+  std::filesystem::resize_file(other, 60);
+  EXPECT_FALSE(store.Find("b").has_value());
+
+  // A folder that others may write to is not believed.
+  store.Put("a", program);
+  ASSERT_TRUE(store.Find("a").has_value());
+  std::filesystem::permissions(folder, std::filesystem::perms(0777));
+  EXPECT_FALSE(store.Find("a").has_value());
+  std::filesystem::remove_all(folder);
+}
+
+TEST(SeccompProgramStore, DoesNotGrowWithoutEnd) {
+  const std::string folder = testing::TempDir() + "/few" + std::to_string(getpid());
+  const SeccompProgramStore store(folder);
+  for (int i = 0; i < 200; ++i) store.Put(std::to_string(i), SeccompProgram());
+  EXPECT_TRUE(store.Find("199").has_value());
+  const std::filesystem::directory_iterator files(folder);
+  EXPECT_LE(std::distance(begin(files), end(files)), 64);
+  std::filesystem::remove_all(folder);
 }
 
 TEST(SeccompCache, ForgetsTheProfileThatWasNotUsedForLongest) {

@@ -328,6 +328,7 @@ bool Supervisor::LaunchProcess(Process* process, const Request& request, const L
     AnswerFailure(*process, to, failure);
     return false;
   }
+  if (plan.has(kPlanJoins)) process->launched.container = init_->launched.pid;
   process->start_time = ReadStartTime(process->launched.pid);
   if (process->launched.console.valid()) {
     process->io.AdoptConsole(std::move(process->launched.console));
@@ -354,7 +355,7 @@ void Supervisor::StatusReady(void* process_pointer, uint32_t) {
 
 void Supervisor::OnStatus(Process* process) {
   FailureRecord failure;
-  const LaunchStatus status = ReadStatus(&process->launched, &failure);
+  const LaunchStatus status = ReadStatus(process->plan.view(), &process->launched, &failure);
   if (process->launched.console.valid()) {
     process->io.AdoptConsole(std::move(process->launched.console));
   }

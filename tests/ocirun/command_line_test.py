@@ -6,60 +6,9 @@ import pathlib
 import signal
 import socket
 import subprocess
-import time
-
-import pytest
 
 from tests.testing import bundle
-
-OCIRUN = os.environ.get("OCIRUN") or str(pathlib.Path("runtime/cli/ocirun").resolve())
-
-
-class Runtime:
-    """ocirun with a state directory of its own."""
-
-    def __init__(self, folder):
-        self.folder = pathlib.Path(folder)
-        self.root = self.folder / "state"
-        self.rootfs = bundle.make_rootfs(self.folder / "rootfs")
-
-    def __call__(self, *args, check=True, globals_=(), **options):
-        options.setdefault("stdin", subprocess.DEVNULL)
-        result = subprocess.run([OCIRUN, "--root", self.root, *globals_, *args], text=True,
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60,
-                                check=False, **options)
-        if check:
-            assert result.returncode == 0, result.stderr
-        return result
-
-    def bundle(self, name, *args, **changes):
-        return bundle.write(self.folder / name, bundle.config(*args, **changes), self.rootfs)
-
-    def state(self, name):
-        return json.loads(self("state", name).stdout)
-
-    def create(self, name, folder, *flags):
-        # The container keeps the streams: pipes would wait for it.
-        subprocess.run(
-            [OCIRUN, "--root", self.root, "create", *flags, "--bundle", folder, name],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            timeout=60, check=True)
-
-    def wait_for(self, name, status, seconds=10):
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            if self.state(name)["status"] == status:
-                return
-            time.sleep(0.02)
-        raise AssertionError(f"{name} is {self.state(name)['status']} and not {status}")
-
-
-@pytest.fixture(name="runtime")
-def own_runtime(tmp_path):
-    runtime = Runtime(tmp_path)
-    yield runtime
-    for name in runtime("list", "-q", check=False).stdout.split():
-        runtime("delete", "--force", name, check=False)
+from tests.testing.ocirun import OCIRUN, own_runtime  # noqa: F401 (a fixture)
 
 
 def test_a_container_goes_from_created_to_running_to_stopped_to_gone(runtime, tmp_path):
