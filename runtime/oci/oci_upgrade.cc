@@ -153,7 +153,7 @@ absl::StatusOr<std::vector<std::string>> UpgradeSpec(OciSpec& spec) {
   }
   if (version->major > 1) {
     return MakeError(absl::StatusCode::kFailedPrecondition, "SPEC_UNSUPPORTED",
-                     absl::StrCat("OCI spec: version ", text, " is not supported"),
+                     absl::StrCat("OCI spec: /ociVersion: version ", text, " is not supported"),
                      {{"version", text}, {"pointer", "/ociVersion"}});
   }
   if (version->major == 1) return changes;

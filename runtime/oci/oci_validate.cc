@@ -231,7 +231,6 @@ class SemanticCheck {
     needs("/linux/uidMappings", "user");
     needs("/linux/gidMappings", "user");
     needs("/linux/timeOffsets", "time");
-    needs("/linux/netDevices", "network");
     for (const std::string_view mappings : {"/linux/uidMappings", "/linux/gidMappings"}) {
       ForEach(mappings, [&](const std::string& pointer, const Json& mapping) {
         const Json* size = FindMember(mapping, "size");
@@ -269,6 +268,14 @@ class SemanticCheck {
     ForEach("/linux/resources/hugepageLimits", [&](const std::string& pointer, const Json& limit) {
       CheckUnsigned(pointer + "/limit", FindMember(limit, "limit"));
     });
+    for (const std::string_view list :
+         {"throttleReadBpsDevice", "throttleWriteBpsDevice", "throttleReadIOPSDevice",
+          "throttleWriteIOPSDevice"}) {
+      ForEach(JoinPointer("/linux/resources/blockIO", list),
+              [&](const std::string& pointer, const Json& device) {
+                CheckUnsigned(pointer + "/rate", FindMember(device, "rate"));
+              });
+    }
     const Json* unified = At("/linux/resources/unified");
     if (unified != nullptr && unified->is_object()) {
       for (const auto& [file, value] : unified->get_ref<const Json::object_t&>()) {
