@@ -27,6 +27,7 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 constexpr char kDaemon[] = "daemon/ocid";
+constexpr char kDockerSpec[] = "tests/testing/data/moby-51705-docker-spec.json";
 constexpr char kSupervisor[] = "runtime/supervisor/ocid-supervisor";
 
 json Config(const std::string& rootfs, const std::vector<std::string>& args) {
@@ -93,9 +94,13 @@ DaemonUnderTest::DaemonUnderTest(const std::vector<std::string>& flags) {
   state_ = state;
   rootfs_ = folder_ + "/rootfs";
   bundle_ = folder_ + "/true";
+  seccomp_bundle_ = folder_ + "/seccomp";
   sleeper_bundle_ = folder_ + "/sleep";
   MakeRootfs(rootfs_);
   WriteBundle(bundle_, Config(rootfs_, {"/bin/true"}));
+  json filtered = Config(rootfs_, {"/bin/true"});
+  filtered["linux"]["seccomp"] = json::parse(std::ifstream(kDockerSpec)).at("linux").at("seccomp");
+  WriteBundle(seccomp_bundle_, filtered);
   WriteBundle(sleeper_bundle_, Config(rootfs_, {"/bin/sleep", "100000"}));
 
   const std::string address = "unix://" + folder_ + "/ocid.sock";

@@ -22,6 +22,8 @@ class DaemonUnderTest {
 
   const std::string& rootfs() const { return rootfs_; }
   const std::string& bundle() const { return bundle_; }
+  // The same with Docker's default seccomp profile, some 350 system calls.
+  const std::string& seccomp_bundle() const { return seccomp_bundle_; }
 
   // create of the bundle's /bin/true; DeleteForced takes it away.
   void CreateOnce(const std::string& id);
@@ -48,6 +50,7 @@ class DaemonUnderTest {
   std::string state_;
   std::string rootfs_;
   std::string bundle_;
+  std::string seccomp_bundle_;
   std::string sleeper_bundle_;
   pid_t daemon_ = -1;
   std::unique_ptr<Stubs> stubs_;
