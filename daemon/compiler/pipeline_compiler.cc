@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "daemon/base/log.h"
 #include "daemon/compiler/bundle_config.h"
 #include "daemon/compiler/exec_process.h"
 #include "daemon/compiler/spec_history.h"
@@ -119,6 +120,9 @@ class PipelineCompiler final : public SpecCompiler {
     request.seccomp_cache = &seccomp_cache_;
     const absl::StatusOr<LaunchPlan> plan = CompileCreate(request);
     if (!plan.ok()) return Unsupported(plan.status());
+    for (const std::string& warning : plan->warnings()) {
+      Log(LogLevel::kWarning, "spec", {{"container", container_id}, {"warning", warning}});
+    }
     return CompiledPlan{.plan = std::string(plan->bytes()), .executor_sha256 = spec.Digest()};
   }
 

@@ -164,8 +164,10 @@ void Container::KillAndWait() {
 
 absl::Status Container::TearDown() {
   KillAndWait();
-  const absl::StatusOr<OciSpec> spec = state_.ReadSpec();
-  if (spec.ok()) RemoveResctrlGroups(spec->json(), record_.id);
+  if (record_.joined_resctrl) {
+    const absl::StatusOr<OciSpec> spec = state_.ReadSpec();
+    if (spec.ok()) RemoveResctrlGroups(spec->json(), record_.id);
+  }
   const absl::StatusOr<std::unique_ptr<Cgroup>> cgroup = OpenCgroup();
   if (!cgroup.ok() && !absl::IsNotFound(cgroup.status())) return cgroup.status();
   if (cgroup.ok()) {

@@ -79,7 +79,8 @@ nlohmann::json ContainerRecord::ToJson() const {
           {"pid", pid},
           {"startTime", start_time},
           {"sharesMounts", shares_mounts},
-          {"sharesPids", shares_pids}};
+          {"sharesPids", shares_pids},
+          {"joinedResctrl", joined_resctrl}};
 }
 
 absl::StatusOr<ContainerRecord> ContainerRecord::FromJson(const nlohmann::json& json) {
@@ -109,6 +110,7 @@ absl::StatusOr<ContainerRecord> ContainerRecord::FromJson(const nlohmann::json& 
   if (!complete) return Corrupt("a member is missing or of another type");
   record.shares_mounts = json.value("sharesMounts", false);
   record.shares_pids = json.value("sharesPids", false);
+  record.joined_resctrl = json.value("joinedResctrl", false);
   const auto annotations = json.find("annotations");
   if (annotations != json.end() && annotations->is_object()) {
     for (const auto& [name, value] : annotations->items()) {

@@ -47,6 +47,7 @@ struct ContainerRecord {
   std::map<std::string, std::string> annotations;
   pid_t pid = 0;               // 0: not launched yet
   bool shares_mounts = false;  // no mount namespace: the root file system is mounted in the host's
+  bool joined_resctrl = false;  // linux.intelRdt made something on the host
   bool shares_pids = false;    // no pid namespace of its own: killing the first process kills no other
   uint64_t start_time = 0;     // of the process, in clock ticks since boot: tells a reused pid
 

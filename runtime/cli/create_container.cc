@@ -72,6 +72,7 @@ ContainerRecord MakeRecord(const RuntimeOptions& runtime, const CreateOptions& o
   record.annotations = spec.Annotations();
   record.shares_mounts = !spec.HasNamespace("mount");
   record.shares_pids = !spec.HasNamespace("pid");
+  record.joined_resctrl = ResolvePointer(spec.json(), "/linux/intelRdt") != nullptr;
   return record;
 }
 
