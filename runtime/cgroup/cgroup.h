@@ -117,6 +117,10 @@ class Cgroup {
   // moved.
   virtual absl::Status Update(const nlohmann::json& resources) = 0;
 
+  // Lets this user of the host make cgroups inside and move processes among them, but not change the
+  // limits. On a host with v1 controllers it does nothing, as nothing could be handed down safely.
+  virtual absl::Status GiveTo(uid_t owner) = 0;
+
   // Kills what is left, waits until it is gone, and removes all directories, sub-cgroups first.
   // Idempotent. CGROUP_TIMEOUT names the processes that would not die.
   virtual absl::Status Remove(absl::Duration timeout) = 0;

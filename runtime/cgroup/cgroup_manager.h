@@ -97,6 +97,15 @@ class CgroupManager {
   virtual absl::StatusOr<std::unique_ptr<Cgroup>> Open(std::string_view id,
                                                        std::string_view cgroups_path) = 0;
 
+  // The directory in cgroup2 for the processes that look after containers and outlive the daemon,
+  // for CLONE_INTO_CGROUP. With `systemd` it is a scope of their own, so that nothing that is done to
+  // the daemon's unit reaches them; it is made when it is first asked for, or gone, and stays while a
+  // process is in it or this manager lives. Invalid with other managers: they stay beside the daemon.
+  virtual absl::StatusOr<UniqueFd> SupervisorCgroup() { return UniqueFd(); }
+
+  // How long requests to systemd have taken so far.
+  virtual absl::Duration TimeWaited() const { return absl::ZeroDuration(); }
+
  protected:
   CgroupManager() = default;
 };

@@ -2,6 +2,7 @@
 
 #include <limits.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "absl/strings/escaping.h"
@@ -136,6 +137,14 @@ absl::StatusOr<ScopeName> ResolveScopeName(std::string_view default_slice, std::
                                               "\" is not the name of a unit"));
   }
   return name;
+}
+
+ScopeName SupervisorScope(std::string_view slice) {
+  std::string stem(slice.substr(0, slice.size() - std::string_view(".slice").size()));
+  std::replace(stem.begin(), stem.end(), '-', '.');
+  const bool own = stem != "system" && stem != ".";
+  return {std::string(slice), absl::StrCat("ocid.supervisors", own ? "." : "", own ? stem : "",
+                                           ".scope")};
 }
 
 }  // namespace ocid

@@ -32,6 +32,10 @@ struct ScopeName {
 absl::StatusOr<ScopeName> ResolveScopeName(std::string_view default_slice, std::string_view id,
                                            std::string_view cgroups_path);
 
+// Of the supervisors whose containers go to `slice` by default. Names of units are the whole host's,
+// so a slice of one's own is in the name; no container's scope has a name without a dash.
+ScopeName SupervisorScope(std::string_view slice);
+
 }  // namespace ocid
 
 #endif  // OCID_RUNTIME_CGROUP_CGROUP_PATH_H_

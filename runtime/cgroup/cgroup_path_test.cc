@@ -64,5 +64,11 @@ TEST(ResolveScopeName, RefusesWhatIsNotAUnitName) {
   EXPECT_FALSE(ResolveScopeName("system.slice", std::string(300, 'x'), "").ok());
 }
 
+TEST(SupervisorScope, NamesASliceOfOnesOwnAndIsNoContainers) {
+  EXPECT_EQ(SupervisorScope("system.slice"), (ScopeName{"system.slice", "ocid.supervisors.scope"}));
+  EXPECT_EQ(SupervisorScope("a-b.slice"), (ScopeName{"a-b.slice", "ocid.supervisors.a.b.scope"}));
+  EXPECT_EQ(SupervisorScope("-.slice").scope, "ocid.supervisors.scope");
+}
+
 }  // namespace
 }  // namespace ocid

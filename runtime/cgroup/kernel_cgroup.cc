@@ -459,6 +459,26 @@ absl::StatusOr<CgroupStats> KernelCgroup::Stats() const { return ReadCgroupStats
 
 absl::StatusOr<uint64_t> KernelCgroup::OomKillCount() const { return ReadOomKills(parts_); }
 
+absl::Status KernelCgroup::GiveTo(uid_t owner) {
+  if (options_.layout->mode() != CgroupMode::kUnified) return absl::OkStatus();
+  constexpr gid_t kKeepGroup = static_cast<gid_t>(-1);
+  // The kernel lists what may be handed down; kernels differ, and a cgroup may lack some.
+  const absl::StatusOr<UniqueFd> kernel = OpenCgroupDirectory({}, "/sys/kernel/cgroup");
+  const absl::StatusOr<std::string> listed =
+      kernel.ok() ? ReadCgroupFile(*kernel, "delegate") : kernel.status();
+  const std::string files =
+      listed.ok() ? *listed : "cgroup.procs\ncgroup.subtree_control\ncgroup.threads\n";
+  for (const std::string_view file : SplitText(files, '\n')) {
+    const std::string name(file);
+    if (::fchownat(unified_fd().get(), name.c_str(), owner, kKeepGroup, AT_SYMLINK_NOFOLLOW) != 0 &&
+        errno != ENOENT) {
+      return CgroupError("give away", absl::StrCat(PathOf(parts_[0]), "/", name), errno);
+    }
+  }
+  if (::fchown(unified_fd().get(), owner, kKeepGroup) == 0) return absl::OkStatus();
+  return CgroupError("give away", PathOf(parts_[0]), errno);
+}
+
 absl::Status KernelCgroup::Remove(absl::Duration timeout) {
   const Deadline deadline(timeout);
   const absl::StatusOr<bool> populated = Populated();

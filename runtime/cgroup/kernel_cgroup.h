@@ -76,6 +76,7 @@ class KernelCgroup : public Cgroup {
   absl::StatusOr<CgroupStats> Stats() const override;
   absl::StatusOr<uint64_t> OomKillCount() const override;
   absl::Status Update(const nlohmann::json& resources) override;
+  absl::Status GiveTo(uid_t owner) override;
   absl::Status Remove(absl::Duration timeout) override;
 
   // For a manager above: applies settings, making v1 directories that are missing and moving the

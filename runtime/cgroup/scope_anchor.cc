@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <linux/sched.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -43,6 +44,12 @@ absl::StatusOr<ScopeAnchor> ScopeAnchor::Start() {
   if (pid == 0) Anchor(release.get());
   if (pid < 0) return CgroupError("start", "the anchor of a scope", errno);
   return ScopeAnchor(static_cast<pid_t>(pid), UniqueFd(pidfd), std::move(hold));
+}
+
+bool ScopeAnchor::Alive() const {
+  // A pidfd is readable when its process has ended.
+  pollfd ended = {.fd = pidfd_.get(), .events = POLLIN, .revents = 0};
+  return pidfd_.valid() && ::poll(&ended, 1, 0) == 0;
 }
 
 void ScopeAnchor::Release() {

@@ -25,6 +25,9 @@ class ScopeAnchor {
 
   pid_t pid() const { return pid_; }
 
+  // False once it was released, or killed by somebody.
+  bool Alive() const;
+
   // Ends the process and reaps it. Idempotent.
   void Release();
 

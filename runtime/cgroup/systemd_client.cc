@@ -145,6 +145,15 @@ absl::Status SystemdClient::StopUnit(const std::string& unit) {
   return absl::IsNotFound(stopped) ? absl::OkStatus() : stopped;
 }
 
+void SystemdClient::RequestStop(const std::string& unit) {
+  const absl::StatusOr<Lease> lease = Lease::Take(*this);
+  if (!lease.ok()) return;
+  const absl::StatusOr<BusMessage> request = (*lease)->NewCall("StopUnit");
+  if (!request.ok()) return;
+  if (sd_bus_message_append(request->get(), "ss", unit.c_str(), "replace") < 0) return;
+  (*lease)->Send(*request);
+}
+
 absl::Status SystemdClient::SetProperties(const std::string& unit,
                                           const std::vector<UnitProperty>& properties) {
   const absl::StatusOr<Lease> lease = Lease::Take(*this);

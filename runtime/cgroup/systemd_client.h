@@ -46,6 +46,10 @@ class SystemdClient {
   // Stops the unit and waits for the job. Success if there is no such unit.
   absl::Status StopUnit(const std::string& unit);
 
+  // Asks systemd to stop the unit and does not wait: it may know the unit for a moment longer. What it
+  // answers is not known.
+  void RequestStop(const std::string& unit);
+
   // Changes properties of a running unit, until it ends.
   absl::Status SetProperties(const std::string& unit, const std::vector<UnitProperty>& properties);
 

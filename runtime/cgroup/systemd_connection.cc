@@ -152,7 +152,7 @@ absl::StatusOr<std::unique_ptr<SystemdConnection>> SystemdConnection::Open() {
   return connection;
 }
 
-SystemdConnection::~SystemdConnection() { sd_bus_close_unref(bus_); }
+SystemdConnection::~SystemdConnection() { sd_bus_flush_close_unref(bus_); }
 
 bool SystemdConnection::Alive() {
   int result = 1;
@@ -179,6 +179,12 @@ absl::StatusOr<BusMessage> SystemdConnection::Call(const BusMessage& request,
     return BusError(sd_bus_message_get_member(request.get()), unit, error, result);
   }
   return BusMessage(reply);
+}
+
+void SystemdConnection::Send(const BusMessage& request) {
+  if (sd_bus_message_set_expect_reply(request.get(), 0) < 0) return;
+  const int sent = sd_bus_send(bus_, request.get(), nullptr);
+  static_cast<void>(sent);  // a connection that broke is seen by whoever takes it next
 }
 
 absl::Status SystemdConnection::CallJob(const BusMessage& request, const std::string& unit,

@@ -38,6 +38,9 @@ class SystemdConnection {
   absl::StatusOr<BusMessage> Call(const BusMessage& request, const std::string& unit,
                                   const Deadline& deadline);
 
+  // Without an answer, good or bad.
+  void Send(const BusMessage& request);
+
   // Calls a method that answers with a job, and waits until that job is removed. The job's result
   // is OK if it is "done" or "skipped".
   absl::Status CallJob(const BusMessage& request, const std::string& unit,

@@ -1,12 +1,13 @@
 #include "runtime/cgroup/systemd_manager.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
-#include <optional>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "runtime/base/error_details.h"
-#include "runtime/cgroup/scope_anchor.h"
+#include "runtime/cgroup/cgroup_files.h"
 #include "runtime/cgroup/text.h"
 #include "runtime/cgroup/unit_settings.h"
 
@@ -64,12 +65,15 @@ class ScopeCgroup : public Cgroup {
     return kernel_->Apply(unit.rest, CompileSettings(unit.rest, *layout_));
   }
 
+  absl::Status GiveTo(uid_t owner) override { return kernel_->GiveTo(owner); }
+
   absl::Status Remove(absl::Duration timeout) override {
     anchor_.reset();
     const absl::Status removed = kernel_->Remove(timeout);
-    // The unit's name is free again only when systemd has seen it end.
-    const absl::Status stopped = client_->StopUnit(unit_);
-    return removed.ok() ? stopped : removed;
+    // systemd would see by itself that the scope is empty. Who wants the name again before it has waits
+    // for it then: SystemdManager::StartScope.
+    if (removed.ok()) client_->RequestStop(unit_);
+    return removed;
   }
 
  private:
@@ -165,7 +169,7 @@ absl::StatusOr<std::unique_ptr<Cgroup>> SystemdManager::Create(
 
   absl::StatusOr<ScopeAnchor> anchor = ScopeAnchor::Start();
   if (!anchor.ok()) return anchor.status();
-  const absl::Status started = client_->StartScope(name->scope, anchor->pid(), properties);
+  const absl::Status started = StartScope(*name, anchor->pid(), properties);
   if (absl::IsAlreadyExists(started)) return started;  // somebody else's: hands off
   absl::Cleanup undo = [&] {
     anchor->Release();
@@ -188,6 +192,23 @@ absl::StatusOr<std::unique_ptr<Cgroup>> SystemdManager::Create(
                                        std::optional<ScopeAnchor>(*std::move(anchor)));
 }
 
+absl::Status SystemdManager::StartScope(const ScopeName& name, pid_t pid,
+                                        const std::vector<UnitProperty>& properties) {
+  const absl::Status started = client_->StartScope(name.scope, pid, properties);
+  if (!absl::IsAlreadyExists(started)) return started;
+  // A unit without a process has ended, and systemd has not seen it yet.
+  const absl::StatusOr<std::unique_ptr<KernelCgroup>> there = KernelCgroup::Open(Locate(name));
+  if (there.ok()) {
+    const absl::StatusOr<bool> populated = (*there)->Populated();
+    if (!populated.ok() || *populated) return started;
+  } else if (!absl::IsNotFound(there.status())) {
+    return started;
+  }
+  const absl::Status stopped = client_->StopUnit(name.scope);
+  if (!stopped.ok()) return started;
+  return client_->StartScope(name.scope, pid, properties);
+}
+
 absl::StatusOr<std::unique_ptr<Cgroup>> SystemdManager::Open(std::string_view id,
                                                              std::string_view cgroups_path) {
   const absl::StatusOr<ScopeName> name = ResolveScopeName(options_.slice, id, cgroups_path);
@@ -196,6 +217,46 @@ absl::StatusOr<std::unique_ptr<Cgroup>> SystemdManager::Open(std::string_view id
   if (!kernel.ok()) return kernel.status();
   return std::make_unique<ScopeCgroup>(layout_, options_.allow_missing_controllers, client_,
                                        name->scope, *std::move(kernel), std::nullopt);
+}
+
+absl::StatusOr<UniqueFd> SystemdManager::SupervisorCgroup() {
+  const MutexLock lock(supervisor_mutex_);
+  if (!supervisor_anchor_ || !supervisor_anchor_->Alive()) {
+    const absl::Status begun = BeginSupervisorScope();
+    if (!begun.ok()) return begun;
+  }
+  UniqueFd copy(::fcntl(supervisor_cgroup_.get(), F_DUPFD_CLOEXEC, 0));
+  if (!copy.valid()) return CgroupError("duplicate", "the supervisors' cgroup", errno);
+  return copy;
+}
+
+absl::Status SystemdManager::BeginSupervisorScope() {
+  supervisor_anchor_.reset();
+  const ScopeName name = SupervisorScope(options_.slice);
+  absl::StatusOr<ScopeAnchor> anchor = ScopeAnchor::Start();
+  if (!anchor.ok()) return anchor.status();
+  const absl::Status started =
+      client_->StartScope(name.scope, anchor->pid(),
+                          {{"Description", std::string("supervisors of ocid's containers")},
+                           {"Slice", name.slice},
+                           {"Delegate", true},
+                           {"CollectMode", std::string("inactive-or-failed")},
+                           {"DefaultDependencies", false},
+                           {"TasksMax", UINT64_MAX}});
+  const bool shared = absl::IsAlreadyExists(started);
+  if (!started.ok() && !shared) return started;
+  const std::string path =
+      absl::StrCat(layout_->unified_mount, "/", Locate(name).path);
+  absl::StatusOr<UniqueFd> directory = OpenCgroupDirectory({}, path);
+  if (!directory.ok()) return directory.status();
+  if (shared) {  // supervisors of an earlier daemon hold it open: join them
+    const absl::Status joined =
+        WriteCgroupFile(*directory, "cgroup.procs", absl::StrCat(anchor->pid()));
+    if (!joined.ok()) return joined;
+  }
+  supervisor_cgroup_ = *std::move(directory);
+  supervisor_anchor_.emplace(*std::move(anchor));
+  return absl::OkStatus();
 }
 
 }  // namespace ocid

@@ -4,15 +4,20 @@
 #define OCID_RUNTIME_CGROUP_SYSTEMD_MANAGER_H_
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
+#include "runtime/base/mutex.h"
+#include "runtime/base/unique_fd.h"
 #include "runtime/cgroup/cgroup_layout.h"
 #include "runtime/cgroup/cgroup_manager.h"
 #include "runtime/cgroup/cgroup_path.h"
 #include "runtime/cgroup/kernel_cgroup.h"
+#include "runtime/cgroup/scope_anchor.h"
 #include "runtime/cgroup/systemd_client.h"
 
 namespace ocid {
@@ -32,6 +37,8 @@ class SystemdManager : public CgroupManager {
       const std::vector<UnitProperty>& unit_properties) override;
   absl::StatusOr<std::unique_ptr<Cgroup>> Open(std::string_view id,
                                                std::string_view cgroups_path) override;
+  absl::StatusOr<UniqueFd> SupervisorCgroup() override;
+  absl::Duration TimeWaited() const override { return client_->TimeSpent(); }
 
  private:
   SystemdManager(std::shared_ptr<const CgroupLayout> layout, CgroupManagerOptions options,
@@ -39,10 +46,17 @@ class SystemdManager : public CgroupManager {
       : layout_(std::move(layout)), options_(std::move(options)), client_(std::move(client)) {}
 
   KernelCgroupOptions Locate(const ScopeName& name) const;
+  absl::Status StartScope(const ScopeName& name, pid_t pid,
+                          const std::vector<UnitProperty>& properties);
+  absl::Status BeginSupervisorScope() ABSL_EXCLUSIVE_LOCKS_REQUIRED(supervisor_mutex_);
 
   const std::shared_ptr<const CgroupLayout> layout_;
   const CgroupManagerOptions options_;
   const std::shared_ptr<SystemdClient> client_;
+
+  Mutex supervisor_mutex_;
+  std::optional<ScopeAnchor> supervisor_anchor_ ABSL_GUARDED_BY(supervisor_mutex_);
+  UniqueFd supervisor_cgroup_ ABSL_GUARDED_BY(supervisor_mutex_);
 };
 
 }  // namespace ocid

@@ -58,6 +58,11 @@ int sd_booted() { return access("/run/systemd/system/", F_OK) == 0 ? 1 : 0; }
 OCID_FORWARD(int, sd_bus_open_system, (sd_bus * *bus), (bus))
 OCID_FORWARD(int, sd_bus_open_user, (sd_bus * *bus), (bus))
 OCID_FORWARD(sd_bus*, sd_bus_close_unref, (sd_bus * bus), (bus))
+OCID_FORWARD(sd_bus*, sd_bus_flush_close_unref, (sd_bus * bus), (bus))
+OCID_FORWARD(int, sd_bus_send, (sd_bus * bus, sd_bus_message* message, uint64_t* cookie),
+             (bus, message, cookie))
+OCID_FORWARD(int, sd_bus_message_set_expect_reply, (sd_bus_message * message, int expected),
+             (message, expected))
 OCID_FORWARD(int, sd_bus_is_open, (sd_bus * bus), (bus))
 OCID_FORWARD(int, sd_bus_process, (sd_bus * bus, sd_bus_message** message), (bus, message))
 OCID_FORWARD(int, sd_bus_wait, (sd_bus * bus, uint64_t timeout), (bus, timeout))

@@ -96,6 +96,9 @@ TEST_F(SystemdTest, AContainerIsAScopeThatEndsWithIt) {
   const absl::Status removed = cgroup->Remove(kTimeout);
   EXPECT_TRUE(removed.ok()) << removed;
   EXPECT_EQ(child.Wait(), 128 + SIGKILL);
+  for (int i = 0; i < 1000 && Show("ocid-web.scope", "LoadState") != "not-found"; ++i) {
+    ::usleep(5000);  // systemd is told, and not waited for
+  }
   EXPECT_EQ(Show("ocid-web.scope", "LoadState"), "not-found");
   EXPECT_FALSE(std::filesystem::exists(directory));
 }
@@ -202,6 +205,31 @@ TEST_F(SystemdTest, ALiveUnitIsNotTakenOverAndAFailedOneIs) {
   const auto third = Create("{}");
   ASSERT_NE(third, nullptr);
   EXPECT_TRUE(third->Remove(kTimeout).ok());
+}
+
+TEST_F(SystemdTest, ANameIsFreeAtOnceAfterARemoval) {
+  for (int i = 0; i < 50; ++i) {
+    const auto cgroup = Create("{}");
+    ASSERT_NE(cgroup, nullptr) << "round " << i;
+    CgroupChild child(*cgroup, SleepForever);
+    cgroup->ReleaseAnchor();
+    ASSERT_TRUE(cgroup->Remove(kTimeout).ok());
+  }
+}
+
+TEST_F(SystemdTest, SupervisorsHaveAScopeThatLastsWhileOneIsInItAndIsMadeAgain) {
+  auto first = manager_->SupervisorCgroup();
+  ASSERT_TRUE(first.ok()) << first.status();
+  EXPECT_EQ(Show("ocid.supervisors.scope", "Slice"), "system.slice");
+  auto later = Open(options_)->SupervisorCgroup();
+  EXPECT_TRUE(later.ok()) << "another daemon shares it: " << later.status();
+  ASSERT_EQ(::system("systemctl kill --signal=KILL ocid.supervisors.scope"), 0);
+  for (int i = 0; i < 1000 && Show("ocid.supervisors.scope", "LoadState") != "not-found"; ++i) {
+    ::usleep(5000);
+  }
+  auto again = manager_->SupervisorCgroup();
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(Show("ocid.supervisors.scope", "ActiveState"), "active");
 }
 
 TEST_F(SystemdTest, AnErrorLeavesNoUnit) {

@@ -73,7 +73,8 @@ absl::Status Container::LockAndReload() {
 absl::StatusOr<std::unique_ptr<Cgroup>> Container::OpenCgroup() const {
   const absl::StatusOr<CgroupManagerKind> kind = ParseCgroupManagerKind(record_.cgroup_manager);
   if (!kind.ok()) return kind.status();
-  const absl::StatusOr<std::unique_ptr<CgroupManager>> manager = OpenCgroupManager(*kind);
+  const absl::StatusOr<std::unique_ptr<CgroupManager>> manager =
+      OpenCgroupManager(*kind, runtime_);
   if (!manager.ok()) return manager.status();
   return (*manager)->Open(record_.id, record_.cgroups_path);
 }
@@ -242,6 +243,7 @@ absl::Status Container::Update(const nlohmann::json& resources) {
   if (!cgroup.ok()) return cgroup.status();
   status = (*cgroup)->Update(resources);
   if (!status.ok()) return status;
+  for (const std::string& warning : (*cgroup)->warnings()) LogWarning(warning);
   spec->json()["linux"]["resources"].merge_patch(resources);
   return state_.WriteSpec(*spec);
 }

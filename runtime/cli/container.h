@@ -34,6 +34,8 @@ struct RuntimeOptions {
   CgroupManagerKind cgroup_manager = CgroupManagerKind::kCgroupfs;
   // A container whose cgroups the caller may not make gets none, if it asks for no limits.
   bool rootless = false;
+  // A limit that no controller here can enforce is logged instead of an error.
+  bool allow_missing_controllers = false;
 };
 
 struct CreateOptions {
@@ -104,7 +106,7 @@ absl::StatusOr<OciSpec> ReadBundleSpec(const std::string& bundle, const std::str
 std::string SeccompFolder();
 
 absl::StatusOr<std::unique_ptr<CgroupManager>> OpenCgroupManager(
-    CgroupManagerKind kind, bool prefer_device_programs = false);
+    CgroupManagerKind kind, const RuntimeOptions& runtime, bool prefer_device_programs = false);
 
 }  // namespace ocid
 

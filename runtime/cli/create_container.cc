@@ -19,6 +19,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "runtime/base/error_details.h"
+#include "runtime/cgroup/cgroup_owner.h"
 #include "runtime/cgroup/default_devices.h"
 #include "runtime/cgroup/unit_settings.h"
 #include "runtime/cli/console.h"
@@ -147,7 +148,8 @@ absl::StatusOr<std::unique_ptr<Cgroup>> MakeCgroup(const RuntimeOptions& runtime
   }
   // Rules of the user's own stay where people look for them.
   const absl::StatusOr<std::unique_ptr<CgroupManager>> manager =
-      OpenCgroupManager(kind, /*prefer_device_programs=*/!AllowsMoreThanDefaultDevices(asked));
+      OpenCgroupManager(kind, runtime,
+                        /*prefer_device_programs=*/!AllowsMoreThanDefaultDevices(asked));
   if (!manager.ok()) return manager.status();
   const nlohmann::json& wanted =
       kind == CgroupManagerKind::kNone || runtime.rootless ? asked : WithDefaultDevices(asked);
@@ -163,7 +165,7 @@ absl::StatusOr<std::unique_ptr<Cgroup>> MakeCgroup(const RuntimeOptions& runtime
   LogInfo(absl::StrCat("rootless: no cgroup: ", made.status().message()));
   record.cgroup_manager = std::string(CgroupManagerKindName(CgroupManagerKind::kNone));
   const absl::StatusOr<std::unique_ptr<CgroupManager>> without =
-      OpenCgroupManager(CgroupManagerKind::kNone);
+      OpenCgroupManager(CgroupManagerKind::kNone, runtime);
   if (!without.ok()) return without.status();
   return (*without)->Create(record.id, record.cgroups_path, nlohmann::json());
 }
@@ -210,8 +212,10 @@ std::string SeccompFolder() {
 }
 
 absl::StatusOr<std::unique_ptr<CgroupManager>> OpenCgroupManager(CgroupManagerKind kind,
+                                                                 const RuntimeOptions& runtime,
                                                                  bool prefer_device_programs) {
   CgroupManagerOptions options;
+  options.allow_missing_controllers = runtime.allow_missing_controllers;
   options.prefer_device_programs = prefer_device_programs;
   options.kind = kind;
   options.parent = "ocirun";
@@ -264,6 +268,9 @@ absl::StatusOr<Container> Container::Create(const RuntimeOptions& runtime,
   const absl::StatusOr<std::unique_ptr<Cgroup>> cgroup = MakeCgroup(runtime, *spec, record);
   if (!cgroup.ok()) return cgroup.status();
   for (const std::string& warning : (*cgroup)->warnings()) LogWarning(warning);
+  const std::optional<uid_t> owner = CgroupOwner(spec->json());
+  if (owner && !runtime.rootless) status = (*cgroup)->GiveTo(*owner);
+  if (!status.ok()) return status;
   const absl::StatusOr<LaunchPlan> plan = Compile(record, *spec, **cgroup, options.keep_keyring);
   if (!plan.ok()) return plan.status();
   status = container.state_.WritePlan(*plan);

@@ -26,6 +26,8 @@ std::vector<FlagSpec> GlobalFlags() {
           {"cgroup-manager", "", FlagKind::kValue, "cgroupfs (default), systemd or disabled"},
           {"rootless", "", FlagKind::kValue,
            "do without cgroups that may not be made: true, false or auto (default)"},
+          {"allow-missing-controllers", "", FlagKind::kSwitch,
+           "a limit that no controller here can enforce is logged, not an error"},
           {"criu", "", FlagKind::kIgnoredValue, "accepted, without effect"},
           {"help", "h", FlagKind::kSwitch, "print this text"},
           {"version", "v", FlagKind::kSwitch, "print the version"}};
@@ -119,6 +121,7 @@ absl::StatusOr<RuntimeOptions> ReadRuntimeOptions(const Flags& flags) {
     return absl::InvalidArgumentError(
         absl::StrCat("invalid --rootless ", rootless, ": must be true, false or auto"));
   }
+  options.allow_missing_controllers = flags.Switch("allow-missing-controllers");
   return options;
 }
 

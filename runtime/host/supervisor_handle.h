@@ -82,6 +82,7 @@ struct CreateRequest {
   BorrowedFd state_dir;                   // <state>/<id>, tmpfs; supervisor.sock is bound here
   BorrowedFd container_dir;               // <root>/containers/<id>; log and exit record
   std::string_view plan;                  // the bytes of a LaunchPlan
+  BorrowedFd supervisor_cgroup2_dir;      // the supervisor's own; invalid: the daemon's
   BorrowedFd cgroup2_dir;                 // the init is born in it; may be invalid
   std::vector<BorrowedFd> cgroup1_procs;  // cgroup.procs of v1 hierarchies, open for writing
   bool open_stdin = false;                // without a console: a pipe instead of /dev/null

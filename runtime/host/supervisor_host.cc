@@ -124,7 +124,8 @@ absl::StatusOr<std::shared_ptr<SupervisorHandle>> Host::Create(const CreateReque
                                 .null = null_,
                                 .control = theirs,
                                 .listener = *listener,
-                                .container_dir = request.container_dir});
+                                .container_dir = request.container_dir},
+                               request.supervisor_cgroup2_dir);
   if (!process.ok()) return process.status();
   theirs.reset();  // so that its end is heard of
   auto kill = absl::MakeCleanup([&] {

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
@@ -16,8 +15,8 @@
 #include <utility>
 #include <vector>
 
-#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
+#include "runtime/host/spawn_process.h"
 #include "runtime/supervisor/control_protocol.h"
 
 namespace ocid {
@@ -48,40 +47,6 @@ absl::StatusOr<BorrowedFd> MoveOutOfTheWay(BorrowedFd fd, UniqueFd* holder) {
   holder->reset(fcntl(fd.get(), F_DUPFD_CLOEXEC, kExecutableFd + 1));
   if (!holder->valid()) return absl::ErrnoToStatus(errno, "duplicate a descriptor");
   return BorrowedFd(*holder);
-}
-
-absl::StatusOr<pid_t> SpawnWith(const std::string& id,
-                                const std::vector<std::pair<BorrowedFd, int>>& donated) {
-  posix_spawn_file_actions_t actions;
-  posix_spawnattr_t attributes;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawnattr_init(&attributes);
-  const auto destroy = absl::MakeCleanup([&] {
-    posix_spawnattr_destroy(&attributes);
-    posix_spawn_file_actions_destroy(&actions);
-  });
-  sigset_t all;
-  sigfillset(&all);
-  posix_spawnattr_setsigmask(&attributes, &all);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK);
-
-  std::vector<UniqueFd> holders(donated.size());
-  int error = posix_spawn_file_actions_addchdir_np(&actions, "/");
-  for (size_t i = 0; i < donated.size() && error == 0; ++i) {
-    const absl::StatusOr<BorrowedFd> source = MoveOutOfTheWay(donated[i].first, &holders[i]);
-    if (!source.ok()) return source.status();
-    error = posix_spawn_file_actions_adddup2(&actions, source->get(), donated[i].second);
-  }
-  if (error != 0) return absl::ErrnoToStatus(error, "prepare to spawn a supervisor");
-
-  const std::string program = absl::StrCat("/proc/self/fd/", static_cast<int>(kExecutableFd));
-  char* const arguments[] = {const_cast<char*>("ocid-supervisor"), const_cast<char*>(id.c_str()),
-                             nullptr};
-  char* const environment[] = {nullptr};
-  pid_t pid = -1;
-  error = posix_spawn(&pid, program.c_str(), &actions, &attributes, arguments, environment);
-  if (error != 0) return absl::ErrnoToStatus(error, "spawn a supervisor");
-  return pid;
 }
 
 }  // namespace
@@ -133,24 +98,26 @@ SupervisorProcess::SupervisorProcess(const std::shared_ptr<Reactor>& reactor, pi
     : reactor_(reactor), pid_(pid), pidfd_(std::move(pidfd)) {}
 
 absl::StatusOr<std::shared_ptr<SupervisorProcess>> SupervisorProcess::Spawn(
-    const std::shared_ptr<Reactor>& reactor, const std::string& id, const SpawnFds& fds) {
-  const absl::StatusOr<pid_t> pid = SpawnWith(id, {{fds.null, STDIN_FILENO},
-                                                   {fds.null, STDOUT_FILENO},
-                                                   {fds.null, STDERR_FILENO},
-                                                   {fds.control, kControlFd},
-                                                   {fds.listener, kListenFd},
-                                                   {fds.container_dir, kContainerDirFd},
-                                                   {fds.program, kExecutableFd}});
-  if (!pid.ok()) return pid.status();
-  // A child that has not been waited for keeps its PID.
-  UniqueFd pidfd(static_cast<int>(syscall(SYS_pidfd_open, *pid, 0)));
-  if (!pidfd.valid()) {
-    const int error = errno;
-    kill(*pid, SIGKILL);
-    waitpid(*pid, nullptr, 0);
-    return absl::ErrnoToStatus(error, "pidfd_open");
+    const std::shared_ptr<Reactor>& reactor, const std::string& id, const SpawnFds& fds,
+    BorrowedFd cgroup2_dir) {
+  const std::pair<BorrowedFd, int> donated[] = {
+      {fds.null, STDIN_FILENO},     {fds.null, STDOUT_FILENO},
+      {fds.null, STDERR_FILENO},    {fds.control, kControlFd},
+      {fds.listener, kListenFd},    {fds.container_dir, kContainerDirFd},
+      {fds.program, kExecutableFd}};
+  SpawnRequest request;
+  request.program = absl::StrCat("/proc/self/fd/", static_cast<int>(kExecutableFd));
+  request.args = {"ocid-supervisor", id};
+  request.cgroup2_dir = cgroup2_dir;
+  std::vector<UniqueFd> holders(std::size(donated));
+  for (size_t i = 0; i < std::size(donated); ++i) {
+    const absl::StatusOr<BorrowedFd> source = MoveOutOfTheWay(donated[i].first, &holders[i]);
+    if (!source.ok()) return source.status();
+    request.fds.emplace_back(*source, donated[i].second);
   }
-  return Adopt(reactor, *pid, std::move(pidfd));
+  absl::StatusOr<SpawnedProcess> spawned = SpawnProcess(request);
+  if (!spawned.ok()) return spawned.status();
+  return Adopt(reactor, spawned->pid, std::move(spawned->pidfd));
 }
 
 absl::StatusOr<std::shared_ptr<SupervisorProcess>> SupervisorProcess::Adopt(

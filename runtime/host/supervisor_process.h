@@ -37,11 +37,11 @@ class SupervisorProcess : public Reactor::Source {
     BorrowedFd container_dir;
   };
 
-  // Starts a supervisor in a session of its own with every signal blocked. posix_spawn(3) clones
-  // with CLONE_VM | CLONE_VFORK: nothing of the daemon's memory is copied, and none of its code
-  // runs in the child.
+  // Starts a supervisor with every signal blocked, in a session and, where `cgroup2_dir` is valid, a
+  // control group of its own.
   static absl::StatusOr<std::shared_ptr<SupervisorProcess>> Spawn(
-      const std::shared_ptr<Reactor>& reactor, const std::string& id, const SpawnFds& fds);
+      const std::shared_ptr<Reactor>& reactor, const std::string& id, const SpawnFds& fds,
+      BorrowedFd cgroup2_dir);
 
   // One that answered: `pidfd` came from itself.
   static absl::StatusOr<std::shared_ptr<SupervisorProcess>> Adopt(

@@ -1,7 +1,7 @@
 // What daemon and supervisor say to each other.
 //
 //   daemon                                                  supervisor
-//     | posix_spawn; descriptors 3..6 donated (DonatedFd)        |
+//     | spawned; descriptors 3..6 donated (DonatedFd)            |
 //     |--- kCreate {stdin, log limits} + plan, cgroup fds ------>| already queued when it starts
 //     |                                                          | clone3, set-up, start gate
 //     |<-- kReply {ProcessBody} | kLaunchFailed {failure} + plan-|

@@ -601,13 +601,18 @@ int Supervisor::NextTimeoutMs() {
 }
 
 // ---- Out of memory: not this process first. Its children would inherit the score, so it is back
-// at the daemon's while one is cloned.
+// at the daemon's, or 0 where that is lower, while one is cloned.
 
 void Supervisor::OpenOomScore() {
   oom_score_fd_.reset(open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC));
   if (!oom_score_fd_.valid()) return;
   const ssize_t size = pread(oom_score_fd_.get(), oom_score_, sizeof(oom_score_), 0);
   oom_score_size_ = size > 0 ? static_cast<size_t>(size) : 0;
+  // That the daemon is protected is no protection of containers.
+  if (oom_score_[0] == '-') {
+    oom_score_[0] = '0';
+    oom_score_size_ = 1;
+  }
 }
 
 void Supervisor::SetOomScore(bool protect) {

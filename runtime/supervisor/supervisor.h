@@ -117,7 +117,7 @@ class Supervisor {
   UniqueFd signal_fd_;
   Watcher signal_watcher_;
   UniqueFd oom_score_fd_;
-  char oom_score_[16] = {};  // the daemon's, which processes of the container inherit
+  char oom_score_[16] = {};  // that processes of the container inherit
   size_t oom_score_size_ = 0;
   Process* init_ = nullptr;
   Process* execs_ = nullptr;  // oldest first

@@ -197,6 +197,7 @@ class FakeCgroup final : public Cgroup {
     return found == runtime_.cgroups_.end() ? 0 : found->second;
   }
   absl::Status Update(const nlohmann::json&) override { return runtime_.Step("update"); }
+  absl::Status GiveTo(uid_t) override { return absl::OkStatus(); }
   absl::Status Remove(absl::Duration) override {
     MutexLock lock(runtime_.mutex_);
     runtime_.cgroups_.erase(id_);
