@@ -2,6 +2,9 @@
 //
 //   configuration -> directories and parts -> sockets -> recovery -> serve -> drain
 //
+// As a service of systemd it takes its socket from it (sd_listen_fds(3)), says when it is ready, and
+// feeds the watchdog (sd_notify(3)). Elsewhere all of that does nothing.
+//
 // Signals are taken by the main thread alone, with sigwait: every thread is started with them
 // blocked.
 
@@ -22,6 +25,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "daemon/base/log.h"
+#include "daemon/base/timers.h"
 #include "daemon/base/version.h"
 #include "daemon/cdi/cdi_registry.h"
 #include "daemon/compiler/pipeline_compiler.h"
@@ -34,6 +38,8 @@
 #include "daemon/nri/default_validator.h"
 #include "daemon/nri/nri_host.h"
 #include "daemon/server.h"
+#include "daemon/watchdog.h"
+#include "runtime/base/unique_fd.h"
 #include "runtime/cgroup/cgroup_manager.h"
 #include "runtime/host/supervisor_handle.h"
 #include "runtime/plan/launch_host.h"
@@ -90,6 +96,24 @@ absl::StatusOr<std::unique_ptr<CgroupManager>> OpenCgroups(const DaemonConfig& c
   return CgroupManager::Open(options);
 }
 
+// From the service manager. Before anything else opens a descriptor.
+std::vector<UniqueFd> TakePassedSockets() {
+  std::vector<UniqueFd> sockets;
+  const int count = sd_listen_fds(/*unset_environment=*/1);
+  for (int i = 0; i < count; ++i) sockets.emplace_back(SD_LISTEN_FDS_START + i);
+  return sockets;
+}
+
+// Null where nobody watches. Half of the time that is allowed: sd_watchdog_enabled(3).
+std::unique_ptr<Watchdog> StartWatchdog(Server& server, Timers& timers) {
+  uint64_t allowed_us = 0;
+  if (sd_watchdog_enabled(/*unset_environment=*/1, &allowed_us) <= 0) return nullptr;
+  return std::make_unique<Watchdog>(
+      timers, absl::Microseconds(allowed_us / 2),
+      [&server](Watchdog::Result result) { server.Probe(std::move(result)); },
+      [] { sd_notify(/*unset_environment=*/0, "WATCHDOG=1"); });
+}
+
 // Everything below the API, and the facts that the API tells about it.
 struct Core {
   std::unique_ptr<CdiRegistry> devices;
@@ -120,6 +144,9 @@ absl::StatusOr<Core> OpenCore(const DaemonConfig& config, ExitCode& code) {
   core.devices = std::make_unique<CdiRegistry>(config.cdi_spec_dirs);
   absl::StatusOr<std::unique_ptr<CgroupManager>> cgroups = OpenCgroups(config);
   if (!cgroups.ok()) return cgroups.status();
+  // Now, so that what is wrong with it is known before the first container.
+  const absl::StatusOr<UniqueFd> supervisor_cgroup = (*cgroups)->SupervisorCgroup();
+  if (!supervisor_cgroup.ok()) return supervisor_cgroup.status();
   const absl::StatusOr<std::string> supervisor = FindSupervisor(config.supervisor);
   if (!supervisor.ok()) return supervisor.status();
   absl::StatusOr<std::unique_ptr<SupervisorHost>> supervisors =
@@ -229,7 +256,8 @@ void EndAtOnceOnSignal() {
   }).detach();
 }
 
-int Serve(const Invocation& invocation, int argc, const char* const* argv) {
+int Serve(const Invocation& invocation, int argc, const char* const* argv,
+          std::vector<UniqueFd> passed_sockets) {
   const DaemonConfig& config = invocation.config;
   ExitCode code = kFailed;
   const auto fail = [&code](const absl::Status& status) {
@@ -245,7 +273,9 @@ int Serve(const Invocation& invocation, int argc, const char* const* argv) {
   absl::StatusOr<Core> core = OpenCore(config, code);
   if (!core.ok()) return fail(core.status());
   absl::StatusOr<std::unique_ptr<Server>> server =
-      Server::Open({.socket_paths = SocketPaths(config), .socket_group = config.listen_group});
+      Server::Open({.socket_paths = SocketPaths(config),
+                    .socket_group = config.listen_group,
+                    .passed_sockets = std::move(passed_sockets)});
   if (!server.ok()) {
     if (absl::IsAlreadyExists(server.status())) code = kAlreadyRunning;
     return fail(server.status());
@@ -265,8 +295,11 @@ int Serve(const Invocation& invocation, int argc, const char* const* argv) {
     Log(LogLevel::kInfo, "serving", {{"address", address}});
   }
   sd_notify(/*unset_environment=*/0, "READY=1");
+  const std::unique_ptr<Timers> timers = MakeTimers();
+  std::unique_ptr<Watchdog> watchdog = StartWatchdog(**server, *timers);
 
   const int signal = WaitForEnd(argc, argv);
+  watchdog.reset();
   sd_notify(/*unset_environment=*/0, "STOPPING=1");
   Log(LogLevel::kInfo, "draining", {{"signal", strsignal(signal)}});
   EndAtOnceOnSignal();
@@ -293,8 +326,9 @@ int Main(int argc, const char* const* argv) {
   }
   SetLogLevel(invocation->config.log_level);
   SetLogFormat(invocation->config.log_format);
+  std::vector<UniqueFd> passed_sockets = TakePassedSockets();
   PrepareProcess();
-  return Serve(*invocation, argc, argv);
+  return Serve(*invocation, argc, argv, std::move(passed_sockets));
 }
 
 }  // namespace

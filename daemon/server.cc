@@ -169,7 +169,7 @@ struct Server::Parts {
   std::unique_ptr<CallbackThreadWaker> waker;
 };
 
-absl::StatusOr<std::unique_ptr<Server>> Server::Open(const ServerOptions& options) {
+absl::StatusOr<std::unique_ptr<Server>> Server::Open(ServerOptions options) {
   auto parts = std::make_unique<Parts>();
   absl::StatusOr<std::unique_ptr<FdPoller>> poller = FdPoller::Open();
   if (!poller.ok()) return poller.status();
@@ -179,7 +179,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Open(const ServerOptions& option
   if (!watcher.ok()) return watcher.status();
   parts->watcher = *std::move(watcher);
   absl::StatusOr<std::unique_ptr<UnixListener>> listener =
-      UnixListener::Open(options.socket_paths, options.socket_group);
+      UnixListener::Open(options.socket_paths, options.socket_group,
+                         std::move(options.passed_sockets));
   if (!listener.ok()) return listener.status();
   parts->listener = *std::move(listener);
   return std::unique_ptr<Server>(new Server(std::move(parts)));
@@ -237,6 +238,25 @@ absl::Status Server::Serve(ContainerManager& containers, CdiRegistry& devices,
     grpc::AddInsecureChannelFromFd(&server, connection.release());
   });
   return absl::OkStatus();
+}
+
+void Server::Probe(std::function<void(bool well)> result) {
+  struct Call {
+    grpc::ClientContext context;
+    v1::ListContainersRequest request;
+    v1::ListContainersResponse response;
+    std::unique_ptr<v1::ContainerService::Stub> stub;
+  };
+  auto call = std::make_shared<Call>();
+  call->stub = v1::ContainerService::NewStub(
+      parts_->grpc->InProcessChannel(grpc::ChannelArguments()));
+  call->request.set_page_size(1);
+  Call& in_flight = *call;
+  in_flight.stub->async()->List(
+      &in_flight.context, &in_flight.request, &in_flight.response,
+      [call = std::move(call), result = std::move(result)](const grpc::Status& status) {
+        result(status.ok());
+      });
 }
 
 bool Server::Drain(absl::Duration timeout) {

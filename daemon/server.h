@@ -13,6 +13,7 @@
 #ifndef OCID_DAEMON_SERVER_H_
 #define OCID_DAEMON_SERVER_H_
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -20,6 +21,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "daemon/api/system_service.h"
+#include "runtime/base/unique_fd.h"
 
 namespace ocid {
 
@@ -32,12 +34,13 @@ struct RegistryOptions;
 struct ServerOptions {
   std::vector<std::string> socket_paths;
   std::string socket_group;  // empty: the daemon's own
+  std::vector<UniqueFd> passed_sockets = {};  // from the service manager
 };
 
 class Server {
  public:
   // ALREADY_EXISTS where somebody listens on one of the sockets.
-  static absl::StatusOr<std::unique_ptr<Server>> Open(const ServerOptions& options);
+  static absl::StatusOr<std::unique_ptr<Server>> Open(ServerOptions options);
 
   // Ends all calls at once where Drain was not called.
   ~Server();
@@ -49,6 +52,11 @@ class Server {
   absl::Status Serve(ContainerManager& containers, CdiRegistry& devices, ImageStore& images,
                      const RegistryOptions& registries, const NriHost* plugins,
                      const SystemFacts& facts);
+
+  // Makes a call that needs what every call needs: a thread of gRPC's and the container manager's
+  // index; `result` says whether it was answered as it should be. Not before Serve, nor after
+  // Drain. Does not block.
+  void Probe(std::function<void(bool well)> result);
 
   // Accepts nobody any more, ends waits and streams with UNAVAILABLE and lets what changes
   // something finish. False where some of it had not after `timeout`.

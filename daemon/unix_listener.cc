@@ -125,14 +125,49 @@ absl::StatusOr<UnixListener::Socket> UnixListener::Listen(const std::string& pat
   return result;
 }
 
+absl::StatusOr<UnixListener::Socket> UnixListener::Adopt(UniqueFd fd) {
+  sockaddr_un address = {};
+  socklen_t size = sizeof(address);
+  int type = 0;
+  int listening = 0;
+  socklen_t int_size = sizeof(int);
+  const bool usable =
+      getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &size) == 0 &&
+      address.sun_family == AF_UNIX && address.sun_path[0] == '/' &&
+      getsockopt(fd.get(), SOL_SOCKET, SO_TYPE, &type, &int_size) == 0 && type == SOCK_STREAM &&
+      getsockopt(fd.get(), SOL_SOCKET, SO_ACCEPTCONN, &listening, &int_size) == 0 &&
+      listening != 0;
+  if (!usable) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "descriptor ", fd.get(), " from the service manager is not a listening unix stream socket"));
+  }
+  if (fcntl(fd.get(), F_SETFL, O_NONBLOCK) != 0 || fcntl(fd.get(), F_SETFD, FD_CLOEXEC) != 0) {
+    return ErrnoError("fcntl", errno);
+  }
+  Socket result;
+  result.path.assign(address.sun_path, strnlen(address.sun_path, sizeof(address.sun_path)));
+  result.fd = std::move(fd);
+  result.passed = true;
+  return result;
+}
+
 absl::StatusOr<std::unique_ptr<UnixListener>> UnixListener::Open(
-    const std::vector<std::string>& paths, std::string_view group) {
+    const std::vector<std::string>& paths, std::string_view group, std::vector<UniqueFd> passed) {
   const absl::StatusOr<gid_t> gid = FindGroup(std::string(group));
   if (!gid.ok()) return gid.status();
   UniqueFd stop_event(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!stop_event.valid()) return ErrnoError("eventfd", errno);
   std::unique_ptr<UnixListener> listener(new UnixListener(std::move(stop_event)));
+  for (UniqueFd& fd : passed) {
+    absl::StatusOr<Socket> socket = Adopt(std::move(fd));
+    if (!socket.ok()) return socket.status();
+    listener->sockets_.push_back(*std::move(socket));
+  }
   for (const std::string& path : paths) {
+    const bool is_passed =
+        std::any_of(listener->sockets_.begin(), listener->sockets_.end(),
+                    [&](const Socket& socket) { return socket.passed && socket.path == path; });
+    if (is_passed) continue;
     absl::StatusOr<Socket> socket = Listen(path, *gid);
     if (!socket.ok()) return Annotate(socket.status(), "listen");
     listener->sockets_.push_back(*std::move(socket));
@@ -156,7 +191,7 @@ void UnixListener::Stop() {
   }
   for (const Socket& socket : sockets_) {
     struct stat status;
-    if (lstat(socket.path.c_str(), &status) == 0 && status.st_dev == socket.device &&
+    if (!socket.passed && lstat(socket.path.c_str(), &status) == 0 && status.st_dev == socket.device &&
         status.st_ino == socket.inode) {
       unlink(socket.path.c_str());
     }

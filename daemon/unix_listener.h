@@ -8,6 +8,8 @@
 // is
 //   not a socket is an error;
 // - the socket has mode 0660, and the group, before it listens;
+// - a socket that came from a service manager (sd_listen_fds(3)) is used as it is, also where its path
+//   is one of those to listen on, and is left to whoever made it;
 // - the peer's credentials (SO_PEERCRED) are known for every call: see PeerTable.
 //
 // One thread accepts for all sockets. Thread-safe. Open and Stop block, the rest does not.
@@ -34,9 +36,11 @@ namespace ocid {
 class UnixListener {
  public:
   // Binds and listens on every path; makes missing parent folders (0755). `group` may be empty.
-  // Nobody is accepted before Start. On failure no socket of ours is left.
+  // `passed`: sockets that others listen on for us; INVALID_ARGUMENT for one that is not a listening
+  // stream socket with a path. Nobody is accepted before Start. On failure no socket of ours is left.
   static absl::StatusOr<std::unique_ptr<UnixListener>> Open(const std::vector<std::string>& paths,
-                                                            std::string_view group);
+                                                            std::string_view group,
+                                                            std::vector<UniqueFd> passed = {});
 
   // As Stop.
   ~UnixListener();
@@ -54,9 +58,11 @@ class UnixListener {
     UniqueFd fd;
     dev_t device = 0;  // of the path's inode, to know it again
     ino_t inode = 0;
+    bool passed = false;  // not ours to remove
   };
 
   explicit UnixListener(UniqueFd stop_event) : stop_event_(std::move(stop_event)) {}
+  static absl::StatusOr<Socket> Adopt(UniqueFd fd);
   static absl::StatusOr<Socket> Listen(const std::string& path, gid_t group);
   void Run();
   void AcceptAll(const Socket& socket);

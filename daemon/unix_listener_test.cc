@@ -118,6 +118,35 @@ TEST_F(UnixListenerTest, SomebodyElsesNewSocketSurvivesOurEnd) {
   EXPECT_TRUE(Connect(Path("s")).valid());
 }
 
+TEST_F(UnixListenerTest, APassedSocketIsUsedAndLeftToWhoeverMadeIt) {
+  UniqueFd passed(socket(AF_UNIX, SOCK_STREAM, 0));
+  sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  std::strncpy(address.sun_path, Path("s").c_str(), sizeof(address.sun_path) - 1);
+  ASSERT_EQ(bind(passed.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
+  ASSERT_EQ(listen(passed.get(), 16), 0);
+  std::vector<UniqueFd> all;
+  all.push_back(std::move(passed));
+  auto listener = UnixListener::Open({Path("s"), Path("t")}, "", std::move(all));
+  ASSERT_TRUE(listener.ok()) << listener.status();
+  PeerTable peers;
+  std::promise<void> accepted;
+  (*listener)->Start(peers, [&](UniqueFd) { accepted.set_value(); });
+  const UniqueFd client = Connect(Path("s"));
+  accepted.get_future().get();
+  listener->reset();
+  EXPECT_TRUE(std::filesystem::exists(Path("s")));
+  EXPECT_FALSE(std::filesystem::exists(Path("t")));
+}
+
+TEST_F(UnixListenerTest, APassedDescriptorThatNobodyListensOnIsAnError) {
+  std::vector<UniqueFd> all;
+  all.emplace_back(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  EXPECT_EQ(UnixListener::Open({Path("s")}, "", std::move(all)).status().code(),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_FALSE(std::filesystem::exists(Path("s")));
+}
+
 TEST_F(UnixListenerTest, AnUnknownGroupIsAnError) {
   EXPECT_EQ(UnixListener::Open({Path("s")}, "no-such-group").status().code(),
             absl::StatusCode::kNotFound);

@@ -34,6 +34,7 @@
 #include "daemon/base/rootfs_provider.h"
 #include "daemon/container/lane.h"
 #include "daemon/container/lifecycle.h"
+#include "daemon/container/oom_watcher.h"
 #include "daemon/container/recovery_decision.h"
 #include "daemon/container/spec_compiler.h"
 #include "daemon/events/event_log.h"
@@ -57,6 +58,7 @@ struct ContainerServices {
   PluginContext* plugins;  // null: there is no NRI
   SupervisorHost& supervisors;
   CgroupManager& cgroups;
+  OomWatcher* oom_watcher;  // may be null
   Timers& timers;
   ThreadPool& pool;     // operations
   ThreadPool& writers;  // durable writes alone: an operation may wait for one
@@ -181,8 +183,12 @@ class Container : public std::enable_shared_from_this<Container> {
   void RememberStopped();
   void ScheduleRestart();
   void CancelRestart();
+  void WatchOomKills();
+  // Tells of kills for lack of memory that no event has told of yet. How many there were in all.
+  uint64_t TellOomKills();
   // Everything of the generation that is over: supervisor, cgroup.
   absl::Status ReleaseRuntime();
+  absl::Status RemoveCgroup();
   void RunPoststop();
   void RemoveResctrl();
 
@@ -267,7 +273,10 @@ class Container : public std::enable_shared_from_this<Container> {
   TimerId restart_timer_ = 0;
   std::vector<Done<v1::Container>> stops_;
   std::vector<Done<v1::DeleteContainerResponse>> deletes_;
-  uint64_t oom_kills_seen_ = 0;
+  uint64_t oom_kills_told_ = 0;        // of this generation, by events
+  OomWatcher::Id oom_watch_ = 0;
+  // Of this generation, set by the watcher's thread; null: nobody watches.
+  std::shared_ptr<const std::atomic<uint64_t>> oom_kills_seen_;
   bool poststop_due_ = false;          // this generation's setup was done
   std::unique_ptr<PluginPod> pod_;     // null: plugins are told nothing
 

@@ -12,6 +12,7 @@
 #include "daemon/container/public_error.h"
 #include "daemon/store/store_layout.h"
 #include "runtime/base/error_details.h"
+#include "runtime/cgroup/cgroup_owner.h"
 #include "runtime/cgroup/default_devices.h"
 #include "runtime/cgroup/unit_settings.h"
 
@@ -163,6 +164,10 @@ absl::Status Container::Launch(const GeneratedSpec& generated, internal::Contain
     if (removed.ok()) return;
     Log(LogLevel::kWarning, "launch: cgroup left behind", {{"container", id_}, {"error", removed}});
   };
+  if (const std::optional<uid_t> owner = CgroupOwner(generated.spec.json())) {
+    const absl::Status given = (*cgroup)->GiveTo(*owner);
+    if (!given.ok()) return given;
+  }
   const absl::StatusOr<CompiledPlan> plan =
       services_.compiler.CompilePlan(id_, view_.config(), generated.spec, (*cgroup)->Paths());
   if (!plan.ok()) return plan.status();
@@ -178,6 +183,9 @@ absl::Status Container::Launch(const GeneratedSpec& generated, internal::Contain
   absl::StatusOr<ContainerDirectories> directories = services_.store.OpenDirectories(id_);
   if (!directories.ok()) return directories.status();
 
+  const absl::StatusOr<UniqueFd> supervisor_cgroup = services_.cgroups.SupervisorCgroup();
+  if (!supervisor_cgroup.ok()) return supervisor_cgroup.status();
+
   // The disk and the supervisor work at the same time; both must be done before anybody is told.
   std::promise<absl::Status> record_written;
   services_.writers.Post([&] { record_written.set_value(services_.store.PutRecord(record)); });
@@ -186,6 +194,7 @@ absl::Status Container::Launch(const GeneratedSpec& generated, internal::Contain
   request.state_dir = directories->state;
   request.container_dir = directories->root;
   request.plan = plan->plan;
+  request.supervisor_cgroup2_dir = *supervisor_cgroup;
   request.cgroup2_dir = (*cgroup)->unified_fd();
   request.cgroup1_procs = (*cgroup)->v1_procs_fds();
   request.open_stdin = view_.config().open_stdin();
@@ -207,7 +216,9 @@ absl::Status Container::Launch(const GeneratedSpec& generated, internal::Contain
   std::move(kill_supervisor).Cancel();
   std::move(remove_cgroup).Cancel();
   cgroup_ = *std::move(cgroup);
-  oom_kills_seen_ = 0;
+  oom_kills_told_ = 0;
+  oom_kills_seen_ = nullptr;
+  WatchOomKills();
   init_ = (*handle)->init();
   supervisor_identity_ = {.pid = (*handle)->supervisor_pid()};
   SetSupervisor(*std::move(handle));
@@ -216,6 +227,9 @@ absl::Status Container::Launch(const GeneratedSpec& generated, internal::Contain
   const std::vector<CgroupPath> paths = cgroup_->Paths();
   view_.set_cgroup_path(paths.empty() ? "" : paths.front().directory);
   for (const std::string& warning : cgroup_->warnings()) AddWarning(warning);
+  for (const std::string& annotation : unit->stripped) {
+    AddWarning(absl::StrCat("annotation ", annotation, " was not passed to systemd"));
+  }
   return absl::OkStatus();
 }
 

@@ -79,6 +79,7 @@ class ContainerManagerImpl final : public ContainerManager, private PluginTarget
                   .plugins = parts_.options.plugins,
                   .supervisors = *parts_.options.supervisors,
                   .cgroups = *parts_.options.cgroups,
+                  .oom_watcher = parts_.oom_watcher.get(),
                   .timers = *parts_.timers,
                   .pool = *pool_,
                   .writers = *writers_,
@@ -100,8 +101,13 @@ class ContainerManagerImpl final : public ContainerManager, private PluginTarget
     if (services_.plugins != nullptr) services_.plugins->targets = nullptr;
     for (const std::shared_ptr<Container>& container : AllContainers()) container->Abandon();
     AwaitIdle(absl::InfiniteDuration());
+    const absl::Duration waited = parts_.options.cgroups->TimeWaited();
+    if (waited > absl::ZeroDuration()) {
+      Log(LogLevel::kInfo, "waited for systemd", {{"time", absl::FormatDuration(waited)}});
+    }
     // Whoever calls in from outside goes first, then those who work, then what they work with.
     parts_.options.supervisors.reset();
+    parts_.oom_watcher.reset();
     parts_.timers.reset();
     pool_.reset();
     writers_.reset();
@@ -575,6 +581,9 @@ absl::StatusOr<std::unique_ptr<ContainerManager>> ContainerManager::Open(
   parts.store = *std::move(store);
   parts.events = *std::move(log);
   parts.timers = MakeTimers();
+  absl::StatusOr<std::unique_ptr<OomWatcher>> oom_watcher = OomWatcher::Open(*parts.timers);
+  if (!oom_watcher.ok()) return oom_watcher.status();
+  parts.oom_watcher = *std::move(oom_watcher);
   return MakeContainerManager(std::move(parts));
 }
 

@@ -98,10 +98,8 @@ RecoveryAction Container::Recover(std::vector<std::string>* warnings) {
       break;
     case RecoveryAction::kKillOrphan: {
       SetSupervisor(nullptr);
-      const absl::Status removed = cgroup_->Remove(services_.kill_timeout);
-      if (removed.ok()) {
-        cgroup_.reset();
-      } else {
+      const absl::Status removed = RemoveCgroup();
+      if (!removed.ok()) {
         AddWarning(absl::StrCat("processes without a supervisor could not be killed: ",
                                 std::string(removed.message())));
       }
@@ -161,6 +159,7 @@ void Container::Adopt(const internal::ContainerRecord& record,
   if (state.has_start_time()) *view_.mutable_start_time() = state.start_time();
   for (const std::string& warning : state.warnings()) AddWarning(warning);
   restart_count_ = state.restart_count();
+  oom_kills_told_ = state.oom_kills_told();
   // ALWAYS means also: after a restart of the daemon.
   stopped_by_request_ =
       (state.stopped_by_request() || record.stopped_by_request()) &&
@@ -187,6 +186,8 @@ void Container::RecoverAlive(const SupervisorStatus& status, const internal::Run
   if (now != state.state()) AddEvent(v1::Event::STATE_CHANGED, state.state());
   Publish();
   StoreStateOrLog();
+  if (cgroup_ != nullptr && cgroup_->exists()) TellOomKills();
+  WatchOomKills();
   if (!stopping) return;
   // The stop that the earlier daemon began goes on where it was.
   kill_time_ = FromTimestamp(state.kill_time());
@@ -197,10 +198,7 @@ void Container::RecoverAlive(const SupervisorStatus& status, const internal::Run
 
 void Container::RecoverStopped(v1::ExitStatus exit, const internal::RuntimeState& state) {
   const bool news = state.state() != v1::CONTAINER_STATE_STOPPED;
-  if (news && cgroup_ != nullptr && cgroup_->exists()) {
-    const absl::StatusOr<uint64_t> oom_kills = cgroup_->OomKillCount();
-    exit.set_oom_killed(oom_kills.ok() && *oom_kills > 0);
-  }
+  if (news && cgroup_ != nullptr && cgroup_->exists()) exit.set_oom_killed(TellOomKills() > 0);
   view_.set_pid(0);
   view_.set_supervisor_pid(supervisor_identity_.pid);
   *view_.mutable_finish_time() = exit.exit_time();
@@ -254,11 +252,8 @@ absl::Status Container::RemoveLeftovers() {
     if (!killed.ok()) return killed;
     SetSupervisor(nullptr);
   }
-  if (cgroup_ != nullptr) {
-    const absl::Status removed = cgroup_->Remove(services_.kill_timeout);
-    if (!removed.ok()) return removed;
-    cgroup_.reset();
-  }
+  const absl::Status removed = RemoveCgroup();
+  if (!removed.ok()) return removed;
   RunPoststop();
   return RemoveFiles();
 }

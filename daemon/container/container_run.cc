@@ -164,8 +164,7 @@ void Container::HandleLost(uint32_t generation) {
 void Container::FinishExit(v1::ExitStatus exit) {
   DisarmTimers();
   if (cgroup_ != nullptr && cgroup_->exists()) {
-    const absl::StatusOr<uint64_t> oom_kills = cgroup_->OomKillCount();
-    exit.set_oom_killed(oom_kills.ok() && *oom_kills > oom_kills_seen_);
+    exit.set_oom_killed(TellOomKills() > 0);
     // Without a pid namespace of its own, what the init started may live on.
     const absl::StatusOr<bool> populated = cgroup_->Populated();
     if (populated.ok() && *populated) (void)cgroup_->Kill();  // Remove tells what did not die
@@ -174,7 +173,6 @@ void Container::FinishExit(v1::ExitStatus exit) {
   init_ = {};
   *view_.mutable_finish_time() = exit.exit_time();
   *view_.mutable_exit_status() = exit;
-  if (exit.oom_killed()) AddEvent(v1::Event::OOM, state());
   const bool deleting = state() == v1::CONTAINER_STATE_DELETING;
   Commit(LifecycleEvent::kExit);
   v1::WaitContainerResponse answer;
@@ -262,11 +260,8 @@ absl::Status Container::ReleaseRuntime() {
     supervisor_identity_ = {};
     view_.set_supervisor_pid(0);
   }
-  if (cgroup_ != nullptr) {
-    const absl::Status removed = cgroup_->Remove(services_.kill_timeout);
-    if (!removed.ok()) return removed;
-    cgroup_.reset();
-  }
+  const absl::Status removed = RemoveCgroup();
+  if (!removed.ok()) return removed;
   RemoveResctrl();
   RunPoststop();
   return absl::OkStatus();
@@ -277,6 +272,47 @@ void Container::RemoveResctrl() {
   if (spec_text_.find("\"intelRdt\"") == std::string::npos) return;
   const absl::StatusOr<OciSpec> spec = OciSpec::Parse(spec_text_);
   if (spec.ok()) RemoveResctrlGroups(spec->json(), id_);
+}
+
+absl::Status Container::RemoveCgroup() {
+  if (cgroup_ == nullptr) return absl::OkStatus();
+  if (services_.oom_watcher != nullptr) services_.oom_watcher->Unwatch(oom_watch_);
+  oom_watch_ = 0;
+  const absl::Status removed = cgroup_->Remove(services_.kill_timeout);
+  if (removed.ok()) cgroup_.reset();
+  return removed;
+}
+
+void Container::WatchOomKills() {
+  if (services_.oom_watcher == nullptr || cgroup_ == nullptr) return;
+  const auto seen = std::make_shared<std::atomic<uint64_t>>(0);
+  const std::function<void()> later = LaterOnLane([seen](Container& self) {
+    if (seen == self.oom_kills_seen_ && IsAlive(self.state())) self.TellOomKills();
+  });
+  const absl::StatusOr<OomWatcher::Id> watch =
+      services_.oom_watcher->Watch(cgroup_->Paths(), [seen, later](uint64_t kills) {
+        if (seen->exchange(kills) != kills) later();
+      });
+  oom_kills_seen_ = seen;
+  if (watch.ok()) {
+    oom_watch_ = *watch;
+  } else {
+    Log(LogLevel::kWarning, "OOM kills are seen at the exit only",
+        {{"container", id_}, {"error", watch.status()}});
+  }
+}
+
+uint64_t Container::TellOomKills() {
+  // systemd may have removed the cgroup already, and the kernel's count with it.
+  const uint64_t counted = cgroup_->OomKillCount().value_or(0);
+  const uint64_t seen = oom_kills_seen_ != nullptr ? oom_kills_seen_->load() : 0;
+  const uint64_t kills = std::max({counted, seen, oom_kills_told_});
+  if (kills > oom_kills_told_) {
+    oom_kills_told_ = kills;
+    AddEvent(v1::Event::OOM, state());
+    StoreStateOrLog();
+  }
+  return kills;
 }
 
 // runtime-spec, lifecycle: after everything of the container is gone, before the delete returns; a

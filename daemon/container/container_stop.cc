@@ -9,6 +9,7 @@
 #include "daemon/base/log.h"
 #include "daemon/base/signal_name.h"
 #include "daemon/container/container.h"
+#include "daemon/container/process_list.h"
 #include "daemon/container/proto_time.h"
 #include "daemon/container/public_error.h"
 #include "runtime/base/error_details.h"
@@ -117,10 +118,16 @@ absl::Status Container::UnkillableError() {
     if (found.ok()) pids = *found;
   }
   if (pids.empty() && init_.pid != 0) pids.push_back(init_.pid);
-  const std::string list = absl::StrJoin(pids, ",");
+  std::vector<std::string> described;
+  constexpr size_t kMostDescribed = 16;
+  for (const pid_t pid : pids) {
+    if (described.size() < kMostDescribed) described.push_back(DescribeProcess(pid));
+  }
+  if (pids.size() > kMostDescribed) described.push_back("...");
   return MakeError(absl::StatusCode::kDeadlineExceeded, "UNKILLABLE",
-                   absl::StrCat("container ", id_, ": still there after SIGKILL: ", list),
-                   {{"pids", list}});
+                   absl::StrCat("container ", id_, ": still there after SIGKILL: ",
+                                absl::StrJoin(described, ", ")),
+                   {{"pids", absl::StrJoin(pids, ",")}});
 }
 
 absl::Status Container::SendSignal(int signal) {

@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "daemon/base/timers.h"
+#include "daemon/container/oom_watcher.h"
 #include "daemon/container/container_manager.h"
 #include "daemon/container/spec_compiler.h"
 #include "daemon/events/event_log.h"
@@ -22,6 +23,7 @@ struct ManagerParts {
   std::unique_ptr<RecordStore> store;
   std::unique_ptr<EventLog> events;
   std::unique_ptr<Timers> timers;
+  std::unique_ptr<OomWatcher> oom_watcher;  // may be null; uses the timers
 };
 
 std::unique_ptr<ContainerManager> MakeContainerManager(ManagerParts parts);

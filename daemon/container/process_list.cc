@@ -25,16 +25,20 @@ std::string ReadUpTo(BorrowedFd dir, const char* name, size_t max_bytes) {
   return bytes;
 }
 
+// A string field of the API is UTF-8; a program may call itself anything.
+std::string Printable(std::string bytes) {
+  for (char& c : bytes) {
+    if (static_cast<unsigned char>(c) >= 0x7f || static_cast<unsigned char>(c) < 0x20) c = '?';
+  }
+  return bytes;
+}
+
 // Arguments end with NUL; spaces between them are what people read.
 std::string CommandLine(std::string bytes, const std::string& comm) {
   while (!bytes.empty() && bytes.back() == '\0') bytes.pop_back();
-  if (bytes.empty()) return absl::StrCat("[", comm, "]");
+  if (bytes.empty()) return Printable(absl::StrCat("[", comm, "]"));
   std::replace(bytes.begin(), bytes.end(), '\0', ' ');
-  // A string field of the API is UTF-8; a program may call itself anything.
-  for (char& c : bytes) {
-    if (static_cast<unsigned char>(c) >= 0x80 || static_cast<unsigned char>(c) < 0x20) c = '?';
-  }
-  return bytes;
+  return Printable(std::move(bytes));
 }
 
 }  // namespace
@@ -107,6 +111,18 @@ v1::ListProcessesResponse ListProcesses(const std::vector<pid_t>& pids,
     }
   }
   return response;
+}
+
+std::string DescribeProcess(pid_t pid) {
+  const UniqueFd dir(
+      ::open(absl::StrCat("/proc/", pid).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const std::optional<ProcessStat> stat =
+      dir.valid() ? ParseProcessStat(ReadUpTo(dir, "stat", 4096)) : std::nullopt;
+  if (!stat.has_value()) return absl::StrCat(pid, " (gone)");
+  const std::string waits = ReadUpTo(dir, "wchan", 64);  // "0" where it runs
+  return Printable(absl::StrCat(pid, " (", stat->comm, ", state ", std::string(1, stat->state),
+                                waits.empty() || waits == "0" ? "" : ", in ", waits == "0" ? "" : waits,
+                                ")"));
 }
 
 }  // namespace ocid

@@ -33,6 +33,10 @@ std::optional<ProcessStat> ParseProcessStat(std::string_view text);
 v1::ListProcessesResponse ListProcesses(const std::vector<pid_t>& pids,
                                         const std::map<pid_t, std::string>& exec_pids);
 
+// For people: "123 (cp, state D, in nfs_wait_bit_killable)", where the last is the function of the
+// kernel that it waits in (proc_pid_wchan(5)).
+std::string DescribeProcess(pid_t pid);
+
 }  // namespace ocid
 
 #endif  // OCID_DAEMON_CONTAINER_PROCESS_LIST_H_

@@ -37,5 +37,11 @@ TEST(ListProcesses, ShowsThisProcessAndLeavesOutWhatIsGone) {
   EXPECT_NE(response.processes(0).command().find("process_list_test"), std::string::npos);
 }
 
+TEST(DescribeProcess, SaysNameAndState) {
+  const std::string self = DescribeProcess(getpid());
+  EXPECT_TRUE(self.starts_with(std::to_string(getpid()) + " (process_list_te, state R")) << self;
+  EXPECT_EQ(DescribeProcess(0x7ffffff), "134217727 (gone)");
+}
+
 }  // namespace
 }  // namespace ocid
