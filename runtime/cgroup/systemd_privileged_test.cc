@@ -1,4 +1,5 @@
-// The manager `systemd` against a real one. Skipped where systemd does not run.
+// The manager `systemd` against a real one. Skipped where systemd does not run. As another user than
+// root it is the user's own: tests/privileged/systemd/rootless_test.py.
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -31,7 +32,7 @@ constexpr absl::Duration kTimeout = absl::Seconds(10);
 // The property of a unit as `systemctl show` prints it: what an administrator sees.
 std::string Show(const std::string& unit, const std::string& property) {
   const std::string command =
-      absl::StrCat("systemctl show --value --property=", property, " ", unit);
+      absl::StrCat("systemctl ", ::geteuid() == 0 ? "" : "--user ", "show --value --property=", property, " ", unit);
   FILE* const output = ::popen(command.c_str(), "r");
   if (output == nullptr) return "popen failed";
   char line[256] = "";

@@ -10,10 +10,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
+#include <string_view>
 
 #include "nlohmann/json.hpp"
 #include "proto/ocid/v1/container.grpc.pb.h"
@@ -29,6 +32,8 @@ using nlohmann::json;
 constexpr char kDaemon[] = "daemon/ocid";
 constexpr char kDockerSpec[] = "tests/testing/data/moby-51705-docker-spec.json";
 constexpr char kSupervisor[] = "runtime/supervisor/ocid-supervisor";
+// What the daemon logs when it ends.
+constexpr std::string_view kWaited = "waited for systemd";
 
 json Config(const std::string& rootfs, const std::vector<std::string>& args) {
   json namespaces = json::array();
@@ -109,17 +114,22 @@ DaemonUnderTest::DaemonUnderTest(const std::vector<std::string>& flags) {
                                    "--state=" + state_,
                                    "--listen=" + address,
                                    "--supervisor=" + fs::canonical(kSupervisor).string(),
-                                   "--cgroup-parent=" + fs::path(folder_).filename().string(),
-                                   "--log-level=error"};
+                                   "--cgroup-parent=" + CgroupParent()};
   args.insert(args.end(), flags.begin(), flags.end());
   std::vector<char*> argv;
   for (std::string& arg : args) argv.push_back(arg.data());
   argv.push_back(nullptr);
-  const int error = posix_spawn(&daemon_, kDaemon, nullptr, nullptr, argv.data(), environ);
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, (folder_ + "/log").c_str(),
+                                   O_WRONLY | O_CREAT | O_APPEND, 0600);
+  const int error = posix_spawn(&daemon_, kDaemon, &actions, nullptr, argv.data(), environ);
+  posix_spawn_file_actions_destroy(&actions);
   if (error != 0) Fail(std::string(kDaemon) + ": " + strerror(error));
   auto channel = grpc::CreateChannel(address, grpc::InsecureChannelCredentials());
   if (!channel->WaitForConnected(std::chrono::system_clock::now() + std::chrono::seconds(20))) {
-    Fail("the daemon does not serve");
+    std::ifstream log(folder_ + "/log");
+    Fail("the daemon does not serve: " + std::string(std::istreambuf_iterator<char>(log), {}));
   }
   stubs_ = std::make_unique<Stubs>(channel);
   GetVersionOnce();
@@ -129,8 +139,13 @@ DaemonUnderTest::~DaemonUnderTest() {
   stubs_.reset();
   kill(daemon_, SIGTERM);
   waitpid(daemon_, nullptr, 0);
+  std::ifstream log(folder_ + "/log");
+  for (std::string line; std::getline(log, line);) {
+    if (line.find(kWaited) == std::string::npos) continue;
+    std::printf("\n%s, for %d containers\n", line.substr(line.find(kWaited)).c_str(), containers_);
+  }
   std::error_code ignored;
-  const std::string name = fs::path(folder_).filename();
+  const std::string name = CgroupParent();
   for (const char* hierarchy : {"/sys/fs/cgroup/", "/sys/fs/cgroup/unified/"}) {
     fs::remove(hierarchy + name, ignored);  // the parent cgroup, empty by now
   }
@@ -138,7 +153,17 @@ DaemonUnderTest::~DaemonUnderTest() {
   fs::remove_all(folder_, ignored);
 }
 
+bool DaemonUnderTest::UnderSystemd() { return access("/run/systemd/system", F_OK) == 0; }
+
+std::string DaemonUnderTest::CgroupParent() const {
+  std::string name = fs::path(folder_).filename();
+  if (!UnderSystemd()) return name;
+  std::replace(name.begin(), name.end(), '-', '.');  // a dash is a level of the tree
+  return name + ".slice";
+}
+
 void DaemonUnderTest::CreateOnce(const std::string& id) {
+  ++containers_;
   grpc::ClientContext context;
   v1::CreateContainerRequest request;
   v1::Container container;
@@ -174,6 +199,7 @@ void DaemonUnderTest::LiveOnce(const std::string& id) {
 }
 
 pid_t DaemonUnderTest::StartSleeper(const std::string& id) {
+  ++containers_;
   grpc::ClientContext create_context;
   v1::CreateContainerRequest create;
   v1::Container container;

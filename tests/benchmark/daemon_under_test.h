@@ -20,6 +20,9 @@ class DaemonUnderTest {
   explicit DaemonUnderTest(const std::vector<std::string>& flags = {});
   ~DaemonUnderTest();
 
+  // Whether systemd runs here: the daemon then has it make the cgroups.
+  static bool UnderSystemd();
+
   const std::string& rootfs() const { return rootfs_; }
   const std::string& bundle() const { return bundle_; }
   // The same with Docker's default seccomp profile, some 350 system calls.
@@ -46,6 +49,8 @@ class DaemonUnderTest {
  private:
   struct Stubs;
 
+  std::string CgroupParent() const;
+
   std::string folder_;
   std::string state_;
   std::string rootfs_;
@@ -53,6 +58,7 @@ class DaemonUnderTest {
   std::string seccomp_bundle_;
   std::string sleeper_bundle_;
   pid_t daemon_ = -1;
+  int containers_ = 0;  // so far
   std::unique_ptr<Stubs> stubs_;
 };
 

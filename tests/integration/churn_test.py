@@ -1,11 +1,11 @@
 """Hundreds of containers come and go and leave nothing behind."""
 
 import threading
+import time
 
 import pytest
 
 from tests.testing import grpc_api
-from tests.testing.daemon import wait_until
 from tests.testing.fixtures import own_daemon  # pylint: disable=unused-import
 
 
@@ -26,7 +26,10 @@ def live_once(api, containers, bundle, name):
 
 def settle(daemon, expected):
     """What the kernel removes a moment later, such as a supervisor's last mount, is given that moment."""
-    wait_until(lambda: not daemon.changes(expected), seconds=15, what="everything as before")
+    deadline = time.monotonic() + 15
+    while daemon.changes(expected) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not daemon.changes(expected)
 
 
 def test_two_hundred_in_a_row(api, fresh_daemon):

@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from tests.testing import bundle as bundles
-from tests.testing.daemon import wait_until
+from tests.testing.daemon import Daemon, wait_until
 from tests.testing.fixtures import shared_daemon  # pylint: disable=unused-import
 
 
@@ -231,3 +231,47 @@ def test_a_cdi_device_is_usable_inside_and_so_are_the_default_devices(daemon, co
     out = daemon.ctl("run", "--rm", "--bundle", bundle, "--device", "test.example/sample=log", container).stdout
     assert out.split() == ["yes", "opened", "1", "refused"]
     (folder / "sample.json").unlink()
+
+
+def test_a_limit_that_nothing_can_enforce_is_an_error_that_names_the_controller(daemon, container):
+    spec = bundles.config("true")
+    spec["linux"]["resources"] = {"unified": {"nosuch.max": "1"}}
+    done = daemon.ctl("create", "--bundle", daemon.bundle(spec=spec), container, check=False)
+    assert done.returncode != 0 and "CONTROLLER_MISSING" in done.stderr and "nosuch" in done.stderr
+
+
+def test_a_limit_that_nothing_can_enforce_is_a_warning_where_that_is_allowed():
+    daemon = Daemon("--allow-missing-controllers")
+    try:
+        spec = bundles.config("sleep", "1000")
+        spec["linux"]["resources"] = {"unified": {"nosuch.max": "1"}}
+        daemon.ctl("create", "--bundle", daemon.bundle(spec=spec), "c1")
+        daemon.ctl("start", "c1")
+        assert any("nosuch" in warning for warning in daemon.inspect("c1")["warnings"])
+    finally:
+        daemon.close()
+
+
+def test_properties_of_units_that_are_not_listed_are_stripped_and_that_is_recorded(daemon, container):
+    daemon.ctl("create", "--annotation", "org.systemd.property.SuccessAction='poweroff-force'",
+               "--bundle", daemon.bundle("true"), container)
+    assert any("SuccessAction" in warning for warning in daemon.inspect(container)["warnings"])
+
+
+def test_a_kill_for_lack_of_memory_is_an_event_while_the_container_runs(daemon, container):
+    spec = bundles.config("sh", "-c", "dd if=/dev/zero of=/dev/null bs=64M count=1; exec sleep 1000")
+    spec["linux"]["resources"] = {"memory": {"limit": 16 << 20}}
+    done = daemon.ctl("create", "--bundle", daemon.bundle(spec=spec), container, check=False)
+    if "CONTROLLER_MISSING" in done.stderr:
+        pytest.skip("no memory controller here")
+    daemon.ctl("start", container)
+
+    def told():
+        lines = daemon.ctl("--format", "json", "events", "--from", "1", "--no-follow").stdout.splitlines()
+        return [event for event in map(json.loads, lines)
+                if event.get("container_id") == container and "oom" in event["type"].lower()]
+    wait_until(told, what="an event")
+    assert daemon.inspect(container)["state"] == "running"
+    daemon.ctl("kill", container, "KILL")
+    daemon.ctl("wait", container, check=False)
+    assert daemon.inspect(container)["exit_status"]["oom_killed"] and len(told()) == 1

@@ -202,3 +202,15 @@ def test_a_container_without_a_mount_namespace_leaves_no_mounts_behind(runtime):
     before = pathlib.Path("/proc/self/mounts").read_text()
     assert runtime("run", "-b", folder, "c1").stdout == "fine\n"
     assert pathlib.Path("/proc/self/mounts").read_text() == before
+
+
+def test_a_limit_that_nothing_can_enforce_names_the_controller_or_is_logged_where_that_is_allowed(runtime, tmp_path):
+    folder = runtime.bundle("unenforced", "true")
+    spec = json.loads((folder / "config.json").read_text())
+    spec["linux"]["resources"] = {"unified": {"nosuch.max": "1"}}
+    (folder / "config.json").write_text(json.dumps(spec))
+    refused = runtime("run", "--bundle", folder, "c1", check=False)
+    assert refused.returncode != 0 and "nosuch" in refused.stderr and "controller" in refused.stderr
+    log = tmp_path / "log"
+    runtime("run", "--bundle", folder, "c1", globals_=("--allow-missing-controllers", "--log", str(log)))
+    assert "nosuch" in log.read_text()

@@ -1,5 +1,6 @@
 """A daemon of the test's own, its client, and a census of what the host has of it."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -34,8 +35,10 @@ def pids():
 def descendants(cgroup_parent):
     """Cgroup folders below any folder of this name, in every hierarchy."""
     found = []
-    for base in pathlib.Path("/sys/fs/cgroup").glob(f"**/{cgroup_parent}"):
-        found += [str(path) for path in base.rglob("*") if path.is_dir()]
+    # os.walk passes over what goes away meanwhile.
+    for folder, names, _ in os.walk("/sys/fs/cgroup"):
+        if cgroup_parent in pathlib.PurePath(folder).parts:
+            found += [os.path.join(folder, name) for name in names]
     return found
 
 
@@ -191,12 +194,15 @@ class Daemon:
             self.process.kill()
             self.process.wait()
         for path in sorted(descendants(self.cgroup_parent), key=len, reverse=True):
-            kill = pathlib.Path(path, "cgroup.kill")
-            if kill.exists():
-                kill.write_text("1")
-            _remove_cgroup(path)
-        for path in pathlib.Path("/sys/fs/cgroup").glob(f"**/{self.cgroup_parent}"):
-            _remove_cgroup(path)
+            with contextlib.suppress(OSError):  # there is none on v1, or it is gone
+                with open(os.path.join(path, "cgroup.kill"), "w", encoding="ascii") as kill:
+                    kill.write("1")
+            if CGROUP_MANAGER != "systemd":  # which removes what is empty, and its own
+                _remove_cgroup(path)
+        if CGROUP_MANAGER != "systemd":
+            for folder, names, _ in os.walk("/sys/fs/cgroup", topdown=False):
+                if self.cgroup_parent in names:
+                    _remove_cgroup(os.path.join(folder, self.cgroup_parent))
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
