@@ -269,8 +269,8 @@ absl::Status Container::ReleaseRuntime() {
 
 // What linux.intelRdt made on the host; few specs have it.
 void Container::RemoveResctrl() {
-  if (spec_text_.find("\"intelRdt\"") == std::string::npos) return;
-  const absl::StatusOr<OciSpec> spec = OciSpec::Parse(spec_text_);
+  if (spec_text_->find("\"intelRdt\"") == std::string::npos) return;
+  const absl::StatusOr<OciSpec> spec = OciSpec::Parse(*spec_text_);
   if (spec.ok()) RemoveResctrlGroups(spec->json(), id_);
 }
 
