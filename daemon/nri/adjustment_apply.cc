@@ -259,11 +259,7 @@ class Application {
       if (IsRemoval(name)) continue;
       Json object = Json::object();
       if (!device.name().empty()) object["name"] = device.name();
-      if (host_.no_net_devices.empty()) {
-        Set({"linux", "netDevices"}, name.c_str(), std::move(object));
-      } else {
-        Ignore(JoinPointer("/linux/netDevices", name), object, host_.no_net_devices);
-      }
+      Set({"linux", "netDevices"}, name.c_str(), std::move(object));
     }
   }
 

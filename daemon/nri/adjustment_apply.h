@@ -28,9 +28,8 @@ struct AdjustmentHost {
   // What cannot be enforced of linux.resources: an error with field violations
   // ("/linux/resources/...").
   std::function<absl::Status(const nlohmann::json& resources)> check_resources = {};
-  // Why there is none of it here; empty where there is.
-  std::string no_net_devices = {};  // moving network devices into containers
-  std::string no_intel_rdt = {};    // resource control groups (resctrl)
+  // Why there are no resource control groups (resctrl) here; empty where there are.
+  std::string no_intel_rdt = {};
   // "shared", "slave" or "private": how the mount that `path` lies in propagates.
   std::function<std::string(const std::string& path)> propagation = {};
 };

@@ -169,10 +169,10 @@ INSTANTIATE_TEST_SUITE_P(
     [](const auto& tested) { return tested.param.name; });
 
 TEST(ApplyAdjustment, WhatCannotBeDoneIsToldWithTheReason) {
-  const AdjustmentHost host{.no_net_devices = "no devices", .no_intel_rdt = "no resctrl"};
+  const AdjustmentHost host{.no_intel_rdt = "no resctrl"};
   const Result result = Apply(R"({"linux":{}})", R"({
       "env":[{"key":"A=B"}],"annotations":{"":"x"},"hooks":{"poststop":[{"path":"/h","timeout":{}}]},
-      "linux":{"net_devices":{"eth1":{"name":"eth0"}},"rdt":{"clos_id":{"value":"x"}},
+      "linux":{"rdt":{"clos_id":{"value":"x"}},
         "resources":{"memory":{"limit":{}},"blockio_class":{"value":"fast"},"rdt_class":{"value":"gold"}}}})",
                               host);
   ASSERT_TRUE(result.status.ok());
@@ -183,10 +183,9 @@ TEST(ApplyAdjustment, WhatCannotBeDoneIsToldWithTheReason) {
   }
   EXPECT_EQ(pointers,
             (std::vector<std::string>{"/annotations", "/process/env", "/hooks/poststop",
-                                      "/linux/netDevices/eth1", "/linux/resources/memory/limit",
-                                      "/linux/resources/blockIO", "/linux/intelRdt",
-                                      "/linux/intelRdt/closID"}));
-  EXPECT_FALSE(result.spec["linux"].contains("netDevices"));
+                                      "/linux/resources/memory/limit", "/linux/resources/blockIO",
+                                      "/linux/intelRdt", "/linux/intelRdt/closID"}));
+  EXPECT_FALSE(result.spec["linux"].contains("intelRdt"));
 }
 
 TEST(ApplyAdjustment, WhatTheHostCannotEnforceBecomesWhatItWas) {

@@ -38,7 +38,7 @@ absl::Status CheckResources(const nlohmann::json& resources) {
 }
 
 void Check(const std::vector<std::string>& replies, const PluginPolicy& policy) {
-  const AdjustmentHost host{.check_resources = CheckResources, .no_net_devices = "none"};
+  const AdjustmentHost host{.check_resources = CheckResources, .no_intel_rdt = "none"};
   nlohmann::json document = Spec();
   AdjustmentClaims claims("c1");
   PluginSubject subject;

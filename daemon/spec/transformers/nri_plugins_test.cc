@@ -135,10 +135,10 @@ TEST_F(NriPlugins, EachPluginIsAStepWithWhatItAskedForAndEachSeesWhatIsThere) {
   ScriptedCalls calls({{"05", "logger"},
                        {"10", "a", R"({"adjust":{"env":[{"key":"A","value":"plugin"}],
                                        "mounts":[{"destination":"-/data"}]}})"},
-                       {"20", "b", R"({"adjust":{"linux":{"net_devices":{"eth1":{}}}}})"},
+                       {"20", "b", R"({"adjust":{"linux":{"rdt":{"clos_id":{"value":"x"}}}}})"},
                        {"30", "silent", "{}", PluginOutcome::kNotSubscribed},
                        {"40", "gone", "{}", PluginOutcome::kUnavailable}});
-  const absl::StatusOr<SpecResult> result = Run(&calls, {.host = {.no_net_devices = "not here"}});
+  const absl::StatusOr<SpecResult> result = Run(&calls, {.host = {.no_intel_rdt = "not here"}});
   ASSERT_TRUE(result.ok()) << result.status();
   const std::vector<const SpecStep*> steps = PluginSteps(*result);
   ASSERT_EQ(steps.size(), 4u);
@@ -150,7 +150,7 @@ TEST_F(NriPlugins, EachPluginIsAStepWithWhatItAskedForAndEachSeesWhatIsThere) {
   ASSERT_EQ(steps[1]->conflicts.size(), 2u);
   EXPECT_EQ(steps[1]->conflicts[0].previous_actor, "bundle");
   ASSERT_EQ(steps[2]->ignored.size(), 1u);
-  EXPECT_EQ(steps[2]->ignored[0].pointer, "/linux/netDevices/eth1");
+  EXPECT_EQ(steps[2]->ignored[0].pointer, "/linux/intelRdt/closID");
   EXPECT_EQ(steps[2]->ignored[0].reason, "not here");
   EXPECT_EQ(steps[3]->actor.name, "40-gone");
   EXPECT_EQ(steps[3]->ignored[0].reason, "the plugin gave no answer: timeout");
