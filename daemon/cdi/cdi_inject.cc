@@ -39,28 +39,27 @@ absl::Status FillFromHost(const HostNodeReader& read_node, CdiDeviceNode& node) 
     return absl::Status(host.status().code(),
                         absl::StrCat("device node ", node.path, ": ", host.status().message()));
   }
+  if (!node.file_mode.has_value()) node.file_mode = host->permissions;
+  // Who says everything is taken at their word, also where the host disagrees.
+  if (complete) return absl::OkStatus();
   const std::string type(1, host->type);
   if (node.type.empty()) node.type = type;
   if (node.type != type) {
     return absl::FailedPreconditionError(absl::StrCat("device node ", node.path, ": ", path,
                                                       " is of type ", type, ", not ", node.type));
   }
-  if (node.major == 0 && node.type != "p") {
+  if (node.type != "p") {
     node.major = host->major;
     node.minor = host->minor;
   }
-  if (!node.file_mode.has_value()) node.file_mode = host->permissions;
   return absl::OkStatus();
 }
 
 absl::Status AddDeviceNode(CdiDeviceNode node, const HostNodeReader& read_node, Json& document) {
   absl::Status status = FillFromHost(read_node, node);
   if (!status.ok()) return status;
-  Json device = {{"path", node.path}, {"type", node.type}};
-  if (node.type != "p") {
-    device["major"] = node.major;
-    device["minor"] = node.minor;
-  }
+  Json device = {
+      {"path", node.path}, {"type", node.type}, {"major", node.major}, {"minor", node.minor}};
   if (node.file_mode.has_value()) device["fileMode"] = *node.file_mode;
   if (!node.uid.has_value()) node.uid = ProcessId(document, "/process/user/uid");
   if (!node.gid.has_value()) node.gid = ProcessId(document, "/process/user/gid");
@@ -105,21 +104,21 @@ void AddIdMapOption(const CdiMount& mount, std::vector<std::string>& options) {
   }
 }
 
-absl::Status AddMounts(const std::vector<CdiMount>& mounts, Json& document) {
+absl::Status AddMounts(const std::vector<CdiMount>& mounts, Json& document, size_t* kept) {
   if (mounts.empty()) return absl::OkStatus();
   const bool id_mapped = HasUserNamespace(document);
+  std::vector<Json> objects;
   for (const CdiMount& mount : mounts) {
     Json object = {{"destination", mount.container_path}, {"source", mount.host_path}};
     if (!mount.type.empty()) object["type"] = mount.type;
     std::vector<std::string> options = mount.options;
     if (id_mapped) AddIdMapOption(mount, options);
     if (!options.empty()) object["options"] = std::move(options);
-    RemoveMount(mount.container_path, document);
-    absl::Status status = PutMount(std::move(object), document);
-    if (!status.ok()) return status;
+    objects.push_back(std::move(object));
   }
-  SortMounts(document);
-  return absl::OkStatus();
+  const absl::StatusOr<size_t> same = PutMountsByDepth(std::move(objects), document);
+  if (same.ok()) *kept = *same;
+  return same.status();
 }
 
 absl::Status AddHooks(const std::vector<CdiHook>& hooks, Json& document) {
@@ -174,11 +173,13 @@ absl::StatusOr<HostNode> StatHostNode(const std::string& path) {
   }
   node.major = major(stat.st_rdev);
   node.minor = minor(stat.st_rdev);
-  node.permissions = stat.st_mode & 0777;
+  node.permissions = stat.st_mode & 07777;
   return node;
 }
 
-absl::Status ApplyCdiEdits(const CdiEdits& edits, Json& document, const HostNodeReader& read_node) {
+absl::StatusOr<CdiChanges> ApplyCdiEdits(const CdiEdits& edits, Json& document,
+                                         const HostNodeReader& read_node) {
+  CdiChanges changes;
   for (const std::string& entry : edits.env) {
     const size_t equals = entry.find('=');
     absl::Status status = SetEnv(std::string_view(entry).substr(0, equals),
@@ -194,7 +195,7 @@ absl::Status ApplyCdiEdits(const CdiEdits& edits, Json& document, const HostNode
     if (!devices.ok()) return devices.status();
     (**devices)[device.host_interface_name] = {{"name", device.name}};
   }
-  absl::Status status = AddMounts(edits.mounts, document);
+  absl::Status status = AddMounts(edits.mounts, document, &changes.kept_mounts);
   if (!status.ok()) return status;
   status = AddHooks(edits.hooks, document);
   if (!status.ok()) return status;
@@ -207,7 +208,13 @@ absl::Status ApplyCdiEdits(const CdiEdits& edits, Json& document, const HostNode
     status = AddAdditionalGid(gid, document);
     if (!status.ok()) return status;
   }
-  return absl::OkStatus();
+  if (!edits.mounts.empty()) changes.members.push_back("mounts");
+  if (!edits.hooks.empty()) changes.members.push_back("hooks");
+  if (!edits.env.empty() || !edits.additional_gids.empty()) changes.members.push_back("process");
+  if (!edits.device_nodes.empty() || !edits.net_devices.empty() || edits.intel_rdt.has_value()) {
+    changes.members.push_back("linux");
+  }
+  return changes;
 }
 
 }  // namespace ocid

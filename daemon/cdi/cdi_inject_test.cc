@@ -53,14 +53,22 @@ const Case kCases[] = {
      "{deviceNodes: [{path: /dev/gone, type: c, major: 7, minor: 8}]}",
      R"({"linux":{"devices":[{"path":"/dev/gone","type":"c","major":7,"minor":8}],
          "resources":{"devices":[{"allow":true,"type":"c","major":7,"minor":8,"access":"rwm"}]}}})"},
+    {"a fully specified device is taken at its word, whatever the host has", R"({})",
+     "{deviceNodes: [{path: /dev/card0, type: b, major: 7, minor: 8}]}",
+     R"({"linux":{"devices":[{"path":"/dev/card0","type":"b","major":7,"minor":8,"fileMode":432}],
+         "resources":{"devices":[{"allow":true,"type":"b","major":7,"minor":8,"access":"rwm"}]}}})"},
+    {"of two mounts of one destination the later one", R"({"mounts":[{"destination":"/b"}]})",
+     "{mounts: [{hostPath: /h, containerPath: /a}, {hostPath: /i, containerPath: /a}]}",
+     R"({"mounts":[{"destination":"/b"},{"destination":"/a","source":"/i"}]})"},
     {"a pipe has no rule", R"({})", "{deviceNodes: [{path: /dev/pipe, type: p}]}",
-     R"({"linux":{"devices":[{"path":"/dev/pipe","type":"p","fileMode":402}]}})"},
+     R"({"linux":{"devices":[{"path":"/dev/pipe","type":"p","major":0,"minor":0,"fileMode":402}]}})"},
     {"a missing device", R"({})", "{deviceNodes: [{path: /dev/gone}]}", nullptr},
     {"another type than declared", R"({})", "{deviceNodes: [{path: /dev/disk, type: c}]}", nullptr},
     {"a device of the same path is replaced", R"({"linux":{"devices":[{"path":"/dev/p","type":"c"},
          {"path":"/dev/q","type":"c"}]}})",
      "{deviceNodes: [{path: /dev/p, type: p}]}",
-     R"({"linux":{"devices":[{"path":"/dev/q","type":"c"},{"path":"/dev/p","type":"p"}]}})"},
+     R"({"linux":{"devices":[{"path":"/dev/q","type":"c"},
+         {"path":"/dev/p","type":"p","major":0,"minor":0}]}})"},
     {"mounts are sorted by depth and keep their order else",
      R"({"mounts":[{"destination":"/a/b/c"},{"destination":"/z"},{"destination":"/y"}]})",
      "{mounts: [{hostPath: /h, containerPath: /x/y, options: [ro, rbind]}]}",
@@ -104,7 +112,8 @@ TEST(ApplyCdiEdits, DoesWhatTheReferenceDoes) {
                                    test.edits);
     ASSERT_TRUE(spec.ok()) << test.name << ": " << spec.status();
     Json document = Json::parse(test.before);
-    const absl::Status status = ApplyCdiEdits(spec->devices[0].edits, document, FakeNode);
+    const absl::Status status =
+        ApplyCdiEdits(spec->devices[0].edits, document, FakeNode).status();
     EXPECT_EQ(status.ok(), test.after != nullptr) << test.name << ": " << status;
     if (test.after != nullptr) {
       EXPECT_EQ(CanonicalJson(document), CanonicalJson(Json::parse(test.after))) << test.name;

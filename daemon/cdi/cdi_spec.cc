@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cmath>
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -69,6 +70,18 @@ absl::Status Decode(const YamlNode& node, bool& out) {
   return At(node, "must be true or false");
 }
 
+// 2.0 and 1e2 are whole numbers too.
+std::optional<int64_t> ParseWholeFloat(std::string_view text, bool negative) {
+  constexpr double kExactBelow = 9007199254740992.0;  // 2^53
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || !(value < kExactBelow) ||
+      value < 0 || value != std::floor(value)) {
+    return std::nullopt;
+  }
+  return static_cast<int64_t>(negative ? -value : value);
+}
+
 std::optional<int64_t> ParseInteger(std::string_view text) {
   bool negative = false;
   if (text.starts_with('-') || text.starts_with('+')) {
@@ -91,7 +104,7 @@ std::optional<int64_t> ParseInteger(std::string_view text) {
   uint64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, base);
   if (error != std::errc() || end != text.data() + text.size() || value > INT64_MAX) {
-    return std::nullopt;
+    return base == 10 ? ParseWholeFloat(text, negative) : std::nullopt;
   }
   return negative ? -static_cast<int64_t>(value) : static_cast<int64_t>(value);
 }
@@ -213,7 +226,12 @@ absl::Status Decode(const YamlNode& node, CdiIntelRdt& out) {
                           Into("memBwSchema", out.mem_bw_schema), Into("schemata", out.schemata),
                           Into("enableMonitoring", out.enable_monitoring), Dropped("enableCMT"),
                           Dropped("enableMBM")});
-  out.has_schemata = !out.schemata.empty();
+  // A list without elements is a use of the field too.
+  for (const auto& [key, value] : node.members) {
+    if (absl::EqualsIgnoreCase(key, "schemata")) {
+      out.has_schemata = value.kind == YamlNode::Kind::kSequence;
+    }
+  }
   return status;
 }
 

@@ -108,6 +108,12 @@ const VersionCase kVersionCases[] = {
     {"1.1.0", "{netDevices: [{hostInterfaceName: a, name: b}]}"},
     {"1.1.0", "{intelRdt: {schemata: [x]}}"},
     {"1.1.0", "{intelRdt: {enableMonitoring: true}}"},
+    {"1.1.0", "{intelRdt: {closID: a, schemata: []}}"},
+    {"0.7.0", "{intelRdt: {closID: a, enableMonitoring: false}}"},
+    {"0.3.0", "{env: [A=1], additionalGids: []}"},
+    {"0.7.0", "{env: [A=1]}", "containerEdits: {intelRdt: {closID: z}}"},
+    {"1.1.0", "{env: [A=1]}",
+     "containerEdits: {netDevices: [{hostInterfaceName: a, name: b}]}"},
 };
 
 TEST(ParseCdiSpec, AsksForTheVersionThatTheContentNeeds) {
@@ -125,6 +131,21 @@ TEST(ParseCdiSpec, AsksForTheVersionThatTheContentNeeds) {
 TEST(ParseCdiSpec, KnowsNoOtherVersions) {
   for (const char* version : {"0.1.0", "0.2.0", "0.6", "1.2.0", "2.0.0", "x", "\"\"", "vv1.0.0"}) {
     EXPECT_FALSE(ParseCdiSpec(Spec(version, "{env: [A=1]}")).ok()) << version;
+  }
+}
+
+TEST(ParseCdiSpec, TakesWholeNumbersInAnyForm) {
+  for (const char* number : {"100", "0x64", "0o144", "0144", "1e2", "100.0"}) {
+    const auto spec = ParseCdiSpec(
+        Spec("1.1.0", "{deviceNodes: [{path: /d, type: c, major: " + std::string(number) + "}]}"));
+    ASSERT_TRUE(spec.ok()) << number << ": " << spec.status();
+    EXPECT_EQ(spec->devices[0].edits.device_nodes[0].major, 100) << number;
+  }
+  for (const char* number : {"1.5", "1e400", "99999999999999999999", "\"100\"", "x", "inf", "nan"}) {
+    EXPECT_FALSE(ParseCdiSpec(Spec("1.1.0", "{deviceNodes: [{path: /d, major: " +
+                                                std::string(number) + "}]}"))
+                     .ok())
+        << number;
   }
 }
 

@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "daemon/cdi/simple_yaml.h"
 #include "runtime/oci/json_text.h"
 #include "yaml-cpp/eventhandler.h"
 #include "yaml-cpp/exceptions.h"
@@ -228,6 +229,11 @@ absl::StatusOr<YamlNode> ParseYaml(std::string_view text, const YamlLimits& limi
         ParseJson(text, {.bytes = limits.bytes, .depth = limits.depth, .values = limits.nodes});
     if (json.ok()) return FromJson(*json);
   }
+  if (std::optional<YamlNode> simple = ParseSimpleYaml(text, limits)) return *std::move(simple);
+  return ParseAnyYaml(text, limits);
+}
+
+absl::StatusOr<YamlNode> ParseAnyYaml(std::string_view text, const YamlLimits& limits) {
   if (const std::optional<int> line = LineNestedTooDeep(text, limits.depth)) {
     return LineError(*line, absl::StrCat("nested deeper than ", limits.depth));
   }

@@ -47,6 +47,10 @@ struct YamlLimits {
 // INVALID_ARGUMENT, with "line N: " where the line is known.
 absl::StatusOr<YamlNode> ParseYaml(std::string_view text, const YamlLimits& limits = {});
 
+// The same for UTF-8 within `limits.bytes` without the short cuts for JSON and for the YAML that
+// programs write (simple_yaml.h).
+absl::StatusOr<YamlNode> ParseAnyYaml(std::string_view text, const YamlLimits& limits = {});
+
 }  // namespace ocid
 
 #endif  // OCID_DAEMON_CDI_YAML_TREE_H_

@@ -11,6 +11,7 @@
 #include "daemon/spec/redact.h"
 #include "daemon/spec/spec_changes.h"
 #include "google/protobuf/util/time_util.h"
+#include "nlohmann/json.hpp"
 #include "runtime/base/error_details.h"
 
 namespace ocid {
@@ -63,11 +64,10 @@ Shown ShownBy(v1::SpecView view) {
   }
 }
 
-v1::SpecDocument Document(const OciSpec& spec, std::string_view sha256, bool with_text,
-                          bool redact) {
+v1::SpecDocument Document(const OciSpec& spec, std::string_view sha256, bool with_text) {
   v1::SpecDocument document;
   document.set_sha256(std::string(sha256));
-  if (with_text) document.set_json(redact ? RedactSpec(spec).Canonical() : spec.Canonical());
+  if (with_text) document.set_json(spec.Canonical());
   return document;
 }
 
@@ -84,7 +84,7 @@ void Describe(const SpecConflict& conflict, v1::SpecConflict& out) {
                                            : absl::StrCat(conflict.what, " ", conflict.resolution));
 }
 
-absl::StatusOr<v1::SpecStep> DescribeStep(const SpecStep& step, const OciSpec& before) {
+v1::SpecStep DescribeStep(const SpecStep& step, const std::vector<SpecChange>& changes) {
   v1::SpecStep out;
   out.set_index(static_cast<uint32_t>(step.index));
   out.set_actor_kind(ToApi(step.actor.kind));
@@ -98,9 +98,7 @@ absl::StatusOr<v1::SpecStep> DescribeStep(const SpecStep& step, const OciSpec& b
   out.set_json_patch(step.patch);
   out.set_requested_json(step.requested_json);
   out.set_on_behalf_of(step.actor.on_behalf_of);
-  const absl::StatusOr<std::vector<SpecChange>> changes = DescribeChanges(before, step.patch);
-  if (!changes.ok()) return changes.status();
-  for (const SpecChange& change : *changes) out.add_changes(change.text);
+  for (const SpecChange& change : changes) out.add_changes(change.text);
   for (const IgnoredEdit& edit : step.ignored) Describe(edit, *out.add_ignored());
   for (const SpecConflict& conflict : step.conflicts) Describe(conflict, *out.add_conflicts());
   out.set_digest_before(step.digest_before);
@@ -108,34 +106,35 @@ absl::StatusOr<v1::SpecStep> DescribeStep(const SpecStep& step, const OciSpec& b
   return out;
 }
 
-absl::StatusOr<v1::OciSpecHistory> Replay(const SpecJournal& journal, const SpecJournal& shown,
+absl::StatusOr<v1::OciSpecHistory> Replay(const SpecJournal& journal,
                                           const HistoryOptions& options) {
   const Shown parts = ShownBy(options.view);
+  const auto is_shown = [&](const SpecStep& step) {
+    return parts.all_steps || (parts.late_steps && step.index >= journal.original_steps());
+  };
   v1::OciSpecHistory history;
-  history.set_redacted(options.redact);
-  // Replayed is the true journal, whose digests are checked; shown is its redaction.
-  const absl::Status status = journal.Replay([&](const SpecStep& step, const OciSpec& before,
-                                                 const OciSpec& after) -> absl::Status {
-    const bool late = step.index >= journal.original_steps();
-    if (parts.all_steps || (parts.late_steps && late)) {
-      absl::StatusOr<v1::SpecStep> described =
-          DescribeStep(shown.steps()[step.index], options.redact ? RedactSpec(before) : before);
-      if (!described.ok()) return described.status();
-      if (options.include_documents) {
-        *described->mutable_document_after() =
-            Document(after, step.digest_after, /*with_text=*/true, options.redact);
-      }
-      *history.add_steps() = *std::move(described);
-    }
-    if (step.index + 1 == journal.original_steps()) {
-      *history.mutable_original() =
-          Document(after, step.digest_after, parts.original, options.redact);
-    }
-    if (step.index + 1 == journal.steps().size()) {
-      *history.mutable_final() = Document(after, step.digest_after, parts.final, options.redact);
-    }
-    return absl::OkStatus();
-  });
+  std::vector<SpecChange> changes;
+  const absl::Status status = journal.Replay(
+      [&](const SpecStep& step, const nlohmann::json& operation, const nlohmann::json& before) {
+        if (is_shown(step)) AppendChanges(operation, before, changes);
+      },
+      [&](const SpecStep& step, const OciSpec& after) {
+        if (is_shown(step)) {
+          v1::SpecStep described = DescribeStep(step, changes);
+          if (options.include_documents) {
+            *described.mutable_document_after() = Document(after, step.digest_after, true);
+          }
+          *history.add_steps() = std::move(described);
+        }
+        changes.clear();
+        if (step.index + 1 == journal.original_steps()) {
+          *history.mutable_original() = Document(after, step.digest_after, parts.original);
+        }
+        if (step.index + 1 == journal.steps().size()) {
+          *history.mutable_final() = Document(after, step.digest_after, parts.final);
+        }
+        return absl::OkStatus();
+      });
   if (!status.ok()) return status;
   return history;
 }
@@ -144,14 +143,18 @@ absl::StatusOr<v1::OciSpecHistory> Replay(const SpecJournal& journal, const Spec
 
 absl::StatusOr<v1::OciSpecHistory> DescribeHistory(const SpecJournal& journal,
                                                    const HistoryOptions& options) {
+  // The patches of the redaction make the documents with hidden values; digests are of the true ones.
   absl::StatusOr<SpecJournal> redacted;
   if (options.redact) {
     redacted = RedactJournal(journal);
     if (!redacted.ok()) return redacted.status();
   }
   absl::StatusOr<v1::OciSpecHistory> history =
-      Replay(journal, options.redact ? *redacted : journal, options);
-  if (history.ok()) return history;
+      Replay(options.redact ? *redacted : journal, options);
+  if (history.ok()) {
+    history->set_redacted(options.redact);
+    return history;
+  }
   const absl::string_view message = history.status().message();
   return MakeError(absl::StatusCode::kDataLoss, "RECORD_CORRUPT",
                    std::string_view(message.data(), message.size()));

@@ -218,17 +218,14 @@ struct Replayed {
 
 absl::StatusOr<Replayed> ReplayWithProvenance(const SpecJournal& journal) {
   Replayed replayed;
-  absl::Status status = journal.Replay([&](const SpecStep& step, const OciSpec& /*before*/,
-                                           const OciSpec& /*after*/) -> absl::Status {
-    absl::StatusOr<Json> patch = ParseJson(step.patch, SpecJournal::kBlobLimits);
-    if (!patch.ok()) return patch.status();
-    for (const Json& operation : *patch) {
-      replayed.provenance.Note(operation, replayed.spec.json(), step.index);
-      absl::Status applied = ApplyPatchOperation(operation, replayed.spec.json());
-      if (!applied.ok()) return applied;
-    }
-    return absl::OkStatus();
-  });
+  absl::Status status = journal.Replay(
+      [&replayed](const SpecStep& step, const Json& operation, const Json& before) {
+        replayed.provenance.Note(operation, before, step.index);
+      },
+      [&](const SpecStep& step, const OciSpec& after) {
+        if (step.index + 1 == journal.steps().size()) replayed.spec = after;
+        return absl::OkStatus();
+      });
   if (!status.ok()) return status;
   return replayed;
 }

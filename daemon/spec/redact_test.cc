@@ -44,7 +44,7 @@ TEST(Redact, DigestsStayAndPatchesStillApply) {
   EXPECT_EQ(redacted->original_steps(), journal.original_steps());
   int steps = 0;
   EXPECT_TRUE(redacted
-                  ->Replay([&steps](const SpecStep&, const OciSpec&, const OciSpec&) {
+                  ->Replay(nullptr, [&steps](const SpecStep&, const OciSpec&) {
                     ++steps;
                     return absl::OkStatus();
                   })

@@ -9,6 +9,7 @@
 #include "runtime/oci/json_patch.h"
 #include "runtime/oci/json_pointer.h"
 #include "runtime/oci/json_text.h"
+#include "runtime/oci/oci_spec.h"
 
 namespace ocid {
 namespace {
@@ -222,8 +223,9 @@ void AddedChanges(std::vector<std::string>& tokens, const Json& document, const 
   }
 }
 
-void DescribeOperation(const Json& operation, const Json& document,
-                       std::vector<SpecChange>& changes) {
+}  // namespace
+
+void AppendChanges(const Json& operation, const Json& document, std::vector<SpecChange>& changes) {
   const std::string op = StringMember(operation, "op");
   const std::string path = StringMember(operation, op == "move" ? "from" : "path");
   absl::StatusOr<std::vector<std::string>> tokens = SplitPointer(path);
@@ -249,26 +251,19 @@ void DescribeOperation(const Json& operation, const Json& document,
   }
 }
 
-}  // namespace
-
 std::string DescribeValue(const Json& document, std::string_view pointer) {
   const absl::StatusOr<std::vector<std::string>> tokens = SplitPointer(pointer);
   if (!tokens.ok()) return std::string(pointer);
   return Describe(document, *tokens, ResolvePointer(document, pointer));
 }
 
-absl::StatusOr<std::vector<SpecChange>> DescribeChanges(const OciSpec& before,
-                                                        std::string_view patch) {
-  const absl::StatusOr<Json> operations = ParseJson(patch, SpecJournal::kBlobLimits);
-  if (!operations.ok()) return operations.status();
-  OciSpec spec = before;
-  std::vector<SpecChange> changes;
-  for (const Json& operation : *operations) {
-    DescribeOperation(operation, std::as_const(spec).json(), changes);
-    absl::Status applied = ApplyPatchOperation(operation, spec.json());
-    if (!applied.ok()) return applied;
-  }
-  return changes;
+std::string ThingAround(std::string_view pointer) {
+  const absl::StatusOr<std::vector<std::string>> tokens = SplitPointer(pointer);
+  if (!tokens.ok()) return {};
+  const size_t depth = ThingDepth(*tokens);
+  const bool within =
+      depth > 0 && tokens->size() > depth && ParseArrayIndex((*tokens)[depth - 1]).has_value();
+  return within ? Path(*tokens, depth) : std::string();
 }
 
 }  // namespace ocid

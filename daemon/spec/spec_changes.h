@@ -9,9 +9,6 @@
 #include <string_view>
 #include <vector>
 
-#include "absl/status/statusor.h"
-#include "daemon/spec/spec_journal.h"
-#include "runtime/oci/oci_spec.h"
 
 namespace ocid {
 
@@ -29,11 +26,14 @@ struct SpecChange {
 // pointer itself where nothing better is known.
 std::string DescribeValue(const nlohmann::json& document, std::string_view pointer);
 
-// One change for each operation of `patch`, an RFC 6902 patch of `before`; where an operation adds
-// or replaces much at once, one for each thing that is in it. INVALID_ARGUMENT or
-// FAILED_PRECONDITION if the patch does not apply.
-absl::StatusOr<std::vector<SpecChange>> DescribeChanges(const OciSpec& before,
-                                                        std::string_view patch);
+// The pointer of the mount, device, hook or other element of a list that `pointer` leads into; empty
+// where it leads into none, or is one itself.
+std::string ThingAround(std::string_view pointer);
+
+// Appends what `operation`, one of an RFC 6902 patch that fits `before`, does: one change, or where it
+// adds or replaces much at once, one for each thing that is in it. Nothing for what does not fit.
+void AppendChanges(const nlohmann::json& operation, const nlohmann::json& before,
+                   std::vector<SpecChange>& changes);
 
 }  // namespace ocid
 

@@ -52,7 +52,15 @@ absl::Status SpecEditor::Edit(SpecActor actor, const EditFunction& edit) {
     return edited;
   }
 
-  Json patch = Diff(std::as_const(shadow_).json(), std::as_const(working_).json());
+  Json patch = Json::array();
+  if (context.scope.has_value()) {
+    for (const std::string_view member : context.scope->members) {
+      AppendMemberDiff(member, std::as_const(shadow_).json(), std::as_const(working_).json(), patch,
+                       member == "mounts" ? context.scope->kept_mounts : 0);
+    }
+  } else {
+    patch = Diff(std::as_const(shadow_).json(), std::as_const(working_).json());
+  }
   if (patch.empty() && context.ignored.empty() && !context.keep_without_change) {
     return absl::OkStatus();
   }
@@ -112,16 +120,22 @@ absl::Status SpecEditor::ApplyToShadow(Json& patch, SpecStep& step) {
 
 std::optional<SpecConflict> SpecEditor::FindConflict(const Json& operation) const {
   const std::string& op = StringOf(operation, "op");
-  if (op != "replace" && op != "remove") return std::nullopt;
   const std::string& path = StringOf(operation, "path");
-  const std::optional<size_t> previous = provenance_.LastWriterWithin(path);
+  if (op != "replace" && op != "remove" && op != "add") return std::nullopt;
+  // What is added beside the elements of a list overrides nobody; what is added to an element, such
+  // as an option of a mount, does.
+  const std::string written = op == "add" ? ThingAround(path) : path;
+  if (op == "add" && written.empty()) return std::nullopt;
+  const std::optional<size_t> previous = provenance_.LastWriterWithin(written);
   // Operations of one step may touch a value twice: nobody is in conflict with itself.
   if (!previous.has_value() || *previous >= journal_.steps().size()) return std::nullopt;
   return SpecConflict{.pointer = path,
-                      .what = DescribeValue(std::as_const(shadow_).json(), path),
+                      .what = DescribeValue(std::as_const(shadow_).json(), written),
                       .previous_step = *previous,
                       .previous_actor = journal_.steps()[*previous].actor.name,
-                      .resolution = op == "replace" ? "replaced" : "removed"};
+                      .resolution = op == "replace"  ? "replaced"
+                                    : op == "remove" ? "removed"
+                                                     : "added to"};
 }
 
 void SpecEditor::Restore() {

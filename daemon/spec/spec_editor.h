@@ -12,10 +12,12 @@
 //               });
 //
 // Who may override whom: until the request's phase is over, later actors override earlier ones;
-// that is what they are for. From then on each value that an actor replaces or removes is recorded
-// as a conflict with its previous writer. Devices may do so. Plugins may too, except for values
-// that the request set: that fails with FAILED_PRECONDITION, reason DEVICE_CONFLICT, unless
-// Options::plugins_override_request is set. Finalize only normalises and conflicts with nobody.
+// that is what they are for. From then on each value that an actor replaces or removes, and each part
+// that it adds to somebody's mount, device or hook, is recorded as a conflict with its previous
+// writer; deploy/docs/spec-journal.md has the policy for users. Devices may do so. Plugins may too,
+// except for values that the request set: that fails with FAILED_PRECONDITION, reason
+// DEVICE_CONFLICT, unless Options::plugins_override_request is set. Finalize only normalises and
+// conflicts with nobody.
 //
 // Not thread-safe: one editor makes one spec. Nothing blocks beyond what the edit itself does.
 #ifndef OCID_DAEMON_SPEC_SPEC_EDITOR_H_
@@ -44,6 +46,14 @@ struct SpecEdit {
   // A step even if nothing changes: who was asked for, or asked, is on record.
   bool keep_without_change = false;
   std::string requested_json = {};  // SpecStep::requested_json
+  // Where the document can have changed, from who knows: members of the root, and how many elements
+  // at the front of /mounts are as they were. What is not named is not looked at, and changes there
+  // are lost. Not set: everything is compared, which for a spec of 500 mounts is most of a step.
+  struct Scope {
+    std::vector<std::string_view> members;
+    size_t kept_mounts = 0;
+  };
+  std::optional<Scope> scope = std::nullopt;
 
   void Ignore(std::string_view pointer, std::string_view value_json, std::string_view reason) {
     ignored.push_back({std::string(pointer), std::string(value_json), std::string(reason)});

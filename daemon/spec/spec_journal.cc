@@ -229,6 +229,10 @@ absl::StatusOr<SpecJournal> SpecJournal::Parse(std::string_view blob) {
   return journal;
 }
 
+std::string SpecJournal::original_digest() const {
+  return original_steps_ == 0 ? OciSpec().Digest() : steps_[original_steps_ - 1].digest_after;
+}
+
 std::string SpecJournal::final_digest() const {
   return steps_.empty() ? OciSpec().Digest() : steps_.back().digest_after;
 }
@@ -266,16 +270,21 @@ absl::Status SpecJournal::Verify() const {
   return absl::OkStatus();
 }
 
-absl::Status SpecJournal::Replay(const Visitor& visit) const {
-  OciSpec before;
-  OciSpec after;
+absl::Status SpecJournal::Replay(const OperationVisitor& operation_visitor,
+                                 const StepVisitor& step_visitor) const {
+  OciSpec spec;
   for (const SpecStep& step : steps_) {
-    absl::Status applied = ApplyStep(step, after);
-    if (!applied.ok()) return applied;
-    absl::Status visited = visit(step, before, after);
+    absl::StatusOr<Json> patch = ParseJson(step.patch, kBlobLimits);
+    if (!patch.ok()) return StepError(step.index, patch.status().ToString());
+    if (!patch->is_array()) return StepError(step.index, "its patch is no array");
+    for (Json& operation : *patch) {
+      if (operation_visitor) operation_visitor(step, operation, std::as_const(spec).json());
+      absl::Status applied = ApplyPatchOperation(std::move(operation), spec.json());
+      if (!applied.ok()) return StepError(step.index, applied.ToString());
+    }
+    if (!spec.json().is_object()) return StepError(step.index, "the document is no object");
+    absl::Status visited = step_visitor(step, spec);
     if (!visited.ok()) return visited;
-    applied = ApplyStep(step, before);
-    if (!applied.ok()) return applied;
   }
   return absl::OkStatus();
 }

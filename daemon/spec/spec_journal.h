@@ -70,7 +70,7 @@ struct SpecConflict {
   std::string what;     // "environment variable FOO"
   size_t previous_step = 0;
   std::string previous_actor;
-  std::string resolution;  // "replaced" or "removed"
+  std::string resolution;  // "replaced", "removed", or "added to" where a part was added
 
   friend bool operator==(const SpecConflict&, const SpecConflict&) = default;
 };
@@ -121,7 +121,8 @@ class SpecJournal {
   const std::vector<SpecStep>& steps() const { return steps_; }
   // The first so many steps make the original spec.
   size_t original_steps() const { return original_steps_; }
-  // The digest of the final spec.
+  // The digests of the original and of the final spec.
+  std::string original_digest() const;
   std::string final_digest() const;
 
   // The document after the first `count` steps, at most all of them. DATA_LOSS if a patch does not
@@ -134,11 +135,13 @@ class SpecJournal {
   // it says.
   absl::Status Verify() const;
 
-  // For one pass over all steps: calls `visit` with each step, the document before and the document
+  // For one pass over all steps: calls `operation`, which may be null, with each operation of each
+  // patch and the document that it is about to change, and `step` with each step and the document
   // after it. Stops at the first error, which it returns.
-  using Visitor =
-      std::function<absl::Status(const SpecStep&, const OciSpec& before, const OciSpec& after)>;
-  absl::Status Replay(const Visitor& visit) const;
+  using OperationVisitor = std::function<void(const SpecStep&, const nlohmann::json& operation,
+                                              const nlohmann::json& before)>;
+  using StepVisitor = std::function<absl::Status(const SpecStep&, const OciSpec& after)>;
+  absl::Status Replay(const OperationVisitor& operation, const StepVisitor& step) const;
 
   // For SpecEditor.
   void Append(SpecStep step);

@@ -170,6 +170,51 @@ TEST(SpecPipeline, ADeviceThatOverridesTheRequestIsARecordedConflict) {
   EXPECT_EQ(step.conflicts[0].resolution, "replaced");
 }
 
+TEST(SpecPipeline, APartAddedToSomebodysMountIsARecordedConflict) {
+  const SpecTransformer device =
+      Actor(SpecPhase::kDevices, ActorKind::kCdi, "vendor.com/gpu=0", [](SpecEdit& edit) {
+        edit.spec.json()["mounts"][1]["options"].push_back("ro");
+        edit.spec.json()["mounts"].push_back({{"destination", "/new"}});
+        return absl::OkStatus();
+      });
+  const absl::StatusOr<SpecResult> result = Pipeline({device}).Run(Request());
+  ASSERT_TRUE(result.ok()) << result.status();
+  const SpecStep& step = result->journal.steps().back();
+  ASSERT_EQ(step.conflicts.size(), 1u);
+  EXPECT_EQ(step.conflicts[0].pointer, "/mounts/1/options/1");
+  EXPECT_EQ(step.conflicts[0].what, "mount /data");
+  EXPECT_EQ(step.conflicts[0].previous_actor, "defaults:mount-sources");
+  EXPECT_EQ(step.conflicts[0].resolution, "added to");
+}
+
+TEST(SpecPipeline, AnEditThatKnowsItsScopeGivesTheSameStep) {
+  const auto edit_of = [](bool knows) {
+    return Actor(SpecPhase::kDevices, ActorKind::kCdi, "d", [knows](SpecEdit& edit) {
+      edit.spec.json()["mounts"].push_back({{"destination", "/new"}});
+      edit.spec.json()["hooks"]["prestart"].push_back({{"path", "/bin/true"}});
+      if (knows) edit.scope = {.members = {"mounts", "hooks", "annotations"}, .kept_mounts = 2};
+      return absl::OkStatus();
+    });
+  };
+  const absl::StatusOr<SpecResult> knows = Pipeline({edit_of(true)}).Run(Request());
+  const absl::StatusOr<SpecResult> asks = Pipeline({edit_of(false)}).Run(Request());
+  ASSERT_TRUE(knows.ok() && asks.ok()) << knows.status();
+  EXPECT_EQ(knows->spec.Canonical(), asks->spec.Canonical());
+  EXPECT_TRUE(knows->journal.Verify().ok());
+}
+
+TEST(SpecPipeline, AnActorThatMustBeOnRecordIsAStepWithoutAChange) {
+  const SpecTransformer device =
+      Actor(SpecPhase::kDevices, ActorKind::kCdi, "d", [](SpecEdit& edit) {
+        edit.keep_without_change = true;
+        return absl::OkStatus();
+      });
+  const absl::StatusOr<SpecResult> result = Pipeline({device}).Run(Request());
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->journal.steps().back().patch, "[]");
+  EXPECT_TRUE(result->journal.Verify().ok());
+}
+
 TEST(SpecPipeline, APluginMayNotOverrideTheRequestUnlessAllowed) {
   SpecRequest request = Request();
   request.overrides.env = {"MODE=mine"};
@@ -333,13 +378,17 @@ TEST(SpecJournal, ADamagedPatchIsFoundByItsDigest) {
 // ---- Words
 
 std::vector<std::string> ChangesOf(const SpecJournal& journal, size_t step) {
-  const OciSpec before = journal.AfterStep(step).value();
+  std::vector<SpecChange> changes;
+  EXPECT_TRUE(journal
+                  .Replay(
+                      [&](const SpecStep& at, const nlohmann::json& operation,
+                          const nlohmann::json& before) {
+                        if (at.index == step) AppendChanges(operation, before, changes);
+                      },
+                      [](const SpecStep&, const OciSpec&) { return absl::OkStatus(); })
+                  .ok());
   std::vector<std::string> lines;
-  const std::vector<SpecChange> changes =
-      DescribeChanges(before, journal.steps()[step].patch).value();
-  for (const SpecChange& change : changes) {
-    lines.push_back(change.text);
-  }
+  for (const SpecChange& change : changes) lines.push_back(change.text);
   return lines;
 }
 

@@ -66,7 +66,7 @@ bool Matches(std::string_view pattern, const std::vector<std::string>& tokens) {
 // Writes the operations that make one document of another. Walks both; `tokens_` is where it is.
 class Differ {
  public:
-  explicit Differ(Json& patch) : patch_(patch) {}
+  explicit Differ(Json& patch, size_t same_front = 0) : patch_(patch), same_front_(same_front) {}
 
   void Enter(std::string_view token) { tokens_.emplace_back(token); }
   void Leave() { tokens_.pop_back(); }
@@ -138,7 +138,7 @@ class Differ {
 
   void DiffArray(const Json::array_t& before, const Json::array_t& after, const Json& whole) {
     const size_t shorter = std::min(before.size(), after.size());
-    size_t front = 0;
+    size_t front = tokens_.size() == 1 ? std::min(same_front_, shorter) : 0;
     while (front < shorter && Identical(before[front], after[front])) ++front;
     if (front == before.size() && front == after.size()) return;
     size_t back = 0;
@@ -232,6 +232,7 @@ class Differ {
                       const Json& whole);
 
   Json& patch_;
+  const size_t same_front_;  // elements of the array that the walk began at
   std::vector<std::string> tokens_;
 };
 
@@ -356,7 +357,8 @@ Json Diff(const Json& before, const Json& after) {
   return patch;
 }
 
-void AppendMemberDiff(std::string_view member, const Json& before, const Json& after, Json& patch) {
+void AppendMemberDiff(std::string_view member, const Json& before, const Json& after, Json& patch,
+                      size_t same_front) {
   const Json* old_value = FindMember(before, member);
   const Json* new_value = FindMember(after, member);
   if (old_value == nullptr && new_value == nullptr) return;
@@ -366,7 +368,7 @@ void AppendMemberDiff(std::string_view member, const Json& before, const Json& a
   } else if (new_value == nullptr) {
     patch.push_back({{"op", "remove"}, {"path", path}});
   } else {
-    Differ differ(patch);
+    Differ differ(patch, same_front);
     differ.Enter(member);
     differ.DiffValue(*old_value, *new_value);
   }

@@ -12,6 +12,7 @@
 #ifndef OCID_RUNTIME_OCI_JSON_IDENTITY_H_
 #define OCID_RUNTIME_OCI_JSON_IDENTITY_H_
 
+#include <cstddef>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
@@ -43,9 +44,10 @@ std::optional<std::string> ElementIdentity(const ArrayRule& rule, const nlohmann
 // The patch that makes `after` of `before`; an empty array if they are equal.
 nlohmann::json Diff(const nlohmann::json& before, const nlohmann::json& after);
 
-// The same for one member of the root: the caller knows that no other differs.
+// The same for one member of the root: the caller knows that no other differs, and that `same_front`
+// elements at the front of that member, an array, do not.
 void AppendMemberDiff(std::string_view member, const nlohmann::json& before,
-                      const nlohmann::json& after, nlohmann::json& patch);
+                      const nlohmann::json& after, nlohmann::json& patch, size_t same_front = 0);
 
 }  // namespace ocid
 

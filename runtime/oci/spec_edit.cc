@@ -1,6 +1,10 @@
 #include "runtime/oci/spec_edit.h"
 
 #include <algorithm>
+#include <map>
+#include <set>
+#include <iterator>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <utility>
 #include <vector>
@@ -184,6 +188,63 @@ void SortMounts(Json& document) {
   sorted.reserve(mounts->size());
   for (const auto& [depth, mount] : order) sorted.push_back(std::move(*mount));
   *mounts = std::move(sorted);
+}
+
+absl::StatusOr<size_t> PutMountsByDepth(std::vector<Json> mounts, Json& document) {
+  const absl::StatusOr<Json*> ensured = EnsureArray({"mounts"}, document);
+  if (!ensured.ok()) return ensured.status();
+  auto& all = (*ensured)->get_ref<Json::array_t&>();
+  std::map<std::string, size_t, std::less<>> places;  // of the new ones: a later one wins
+  for (size_t i = 0; i < mounts.size(); ++i) {
+    const Json* destination = FindMember(mounts[i], "destination");
+    if (destination == nullptr || !destination->is_string()) {
+      return absl::InvalidArgumentError("mount: no destination");
+    }
+    places[CleanPath(destination->get_ref<const std::string&>())] = i;
+  }
+
+  // Each mount with its depth; of those that are there, the first of a destination goes.
+  std::vector<std::pair<size_t, Json*>> order;
+  order.reserve(all.size() + mounts.size());
+  std::set<std::string, std::less<>> dropped;
+  size_t kept = 0;
+  bool sorted = true;
+  const auto add = [&](size_t depth, Json& mount) {
+    sorted = sorted && (order.empty() || order.back().first <= depth);
+    order.emplace_back(depth, &mount);
+  };
+  for (Json& mount : all) {
+    const Json* destination = FindMember(mount, "destination");
+    const bool named = destination != nullptr && destination->is_string();
+    const std::string_view path =
+        named ? std::string_view(destination->get_ref<const std::string&>()) : std::string_view();
+    const bool is_clean = !named || IsCleanPath(path);
+    const std::string cleaned = is_clean ? std::string() : CleanPath(path);
+    const std::string_view place = is_clean ? path : std::string_view(cleaned);
+    if (named && places.contains(place) && dropped.insert(std::string(place)).second) continue;
+    if (dropped.empty()) ++kept;
+    add(static_cast<size_t>(std::count(place.begin(), place.end(), '/')), mount);
+  }
+  for (size_t i = 0; i < mounts.size(); ++i) {
+    const std::string place =
+        CleanPath(FindMember(mounts[i], "destination")->get_ref<const std::string&>());
+    if (places[place] != i) continue;
+    add(static_cast<size_t>(std::count(place.begin(), place.end(), '/')), mounts[i]);
+  }
+
+  if (!sorted) {
+    const std::vector<std::pair<size_t, Json*>> before = order;
+    std::stable_sort(order.begin(), order.end(),
+                     [](const auto& a, const auto& b) { return a.first < b.first; });
+    const auto changed = std::mismatch(order.begin(), order.end(), before.begin()).first;
+    kept = std::min(kept, static_cast<size_t>(changed - order.begin()));
+  }
+  Json::array_t result;
+  result.reserve(order.size());
+  for (size_t i = kept; i < order.size(); ++i) result.push_back(std::move(*order[i].second));
+  all.resize(kept);
+  std::move(result.begin(), result.end(), std::back_inserter(all));
+  return kept;
 }
 
 absl::Status AddHook(std::string_view when, Json hook, Json& document) {

@@ -12,6 +12,7 @@
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -42,6 +43,12 @@ absl::Status PutMount(nlohmann::json mount, nlohmann::json& document);
 bool RemoveMount(std::string_view destination, nlohmann::json& document);
 // Puts each mount after those that it lies in: by depth of the destination, else as they stand.
 void SortMounts(nlohmann::json& document);
+
+// Puts each mount behind all others after taking away the first one of its destination, then orders
+// all of them by the depth of their destinations, equal ones as they were: a mount comes after those
+// that it lies in. Returns how many at the front are as before.
+absl::StatusOr<size_t> PutMountsByDepth(std::vector<nlohmann::json> mounts,
+                                        nlohmann::json& document);
 
 absl::Status AddHook(std::string_view when, nlohmann::json hook, nlohmann::json& document);
 // Appends the group unless it is there.

@@ -44,7 +44,7 @@ void LeaveToKeepers(bool is_mount, const CdiInjection& injection, PathOf path_of
 
 absl::Status Inject(const SpecActor& actor, CdiEdits edits, const CdiInjection& injection,
                     SpecEditor& editor) {
-  absl::Status status = editor.Edit(actor, [&](SpecEdit& edit) {
+  absl::Status status = editor.Edit(actor, [&](SpecEdit& edit) -> absl::Status {
     edit.keep_without_change = !edits.empty();
     if (injection.keeper) {
       LeaveToKeepers(
@@ -56,7 +56,10 @@ absl::Status Inject(const SpecActor& actor, CdiEdits edits, const CdiInjection& 
           [](const CdiMount& mount) -> const std::string& { return mount.container_path; },
           edits.mounts, edit);
     }
-    return ApplyCdiEdits(edits, edit.spec.json());
+    absl::StatusOr<CdiChanges> changes = ApplyCdiEdits(edits, edit.spec.json());
+    if (!changes.ok()) return changes.status();
+    edit.scope = {.members = std::move(changes->members), .kept_mounts = changes->kept_mounts};
+    return absl::OkStatus();
   });
   if (status.ok() || !GetReason(status).empty()) return status;
   return MakeError(absl::StatusCode::kFailedPrecondition, kUnresolvable,
