@@ -39,6 +39,7 @@ struct DaemonConfig {
   bool allow_missing_controllers = false;
   std::vector<std::string> cdi_spec_dirs = {"/etc/cdi", "/var/run/cdi"};
   std::vector<std::string> nri_validator;  // ParseDefaultValidator; empty: there is none
+  bool plugins_override_request = false;
   std::string supervisor;  // empty: found beside the daemon's executable
   LogLevel log_level = LogLevel::kInfo;
   LogFormat log_format = LogFormat::kText;

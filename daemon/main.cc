@@ -187,7 +187,8 @@ absl::StatusOr<Core> OpenCore(const DaemonConfig& config, ExitCode& code) {
        .plugins = {.host = DescribeAdjustmentHost(**cgroups), .validator = *validator},
        .default_cgroups_path = [config, kind = (*cgroups)->kind()](const std::string& id) {
          return DefaultCgroupsPath(config, kind, id);
-       }});
+       },
+       .plugins_override_request = config.plugins_override_request});
   options.rootfs = *std::move(rootfs);
   options.supervisors = *std::move(supervisors);
   options.cgroups = *std::move(cgroups);

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "daemon/base/log.h"
 #include "daemon/compiler/bundle_config.h"
+#include "daemon/compiler/drift_answer.h"
 #include "daemon/compiler/exec_process.h"
 #include "daemon/compiler/spec_history.h"
 #include "daemon/container/oci_resources.h"
@@ -84,7 +85,9 @@ std::string BundleOf(const v1::ContainerConfig& config, const OciSpec& spec) {
 class PipelineCompiler final : public SpecCompiler {
  public:
   explicit PipelineCompiler(PipelineCompilerOptions options)
-      : options_(std::move(options)), pipeline_(DefaultTransformers(options_.devices, options_.plugins)) {}
+      : options_(std::move(options)),
+        pipeline_(DefaultTransformers(options_.devices, options_.plugins),
+                  {.plugins_override_request = options_.plugins_override_request}) {}
 
   absl::StatusOr<GeneratedSpec> Generate(const std::string& container_id,
                                          const v1::ContainerConfig& config,
@@ -105,6 +108,7 @@ class PipelineCompiler final : public SpecCompiler {
     if (!result.ok()) return result.status();
     GeneratedSpec generated;
     generated.sha256 = result->journal.final_digest();
+    generated.original_sha256 = result->journal.original_digest();
     generated.journal = result->journal.Serialize();
     generated.spec = std::move(result->spec);
     return generated;
@@ -139,6 +143,11 @@ class PipelineCompiler final : public SpecCompiler {
                                                          .seccomp_cache = &seccomp_cache_});
     if (!plan.ok()) return Unsupported(plan.status());
     return std::string(plan->bytes());
+  }
+
+  absl::StatusOr<v1::DetectDriftResponse> DetectDrift(
+      const DriftQuestion& question) const override {
+    return AnswerDrift(question, options_.devices, options_.host);
   }
 
   absl::StatusOr<v1::OciSpecHistory> Describe(std::string_view journal,

@@ -24,6 +24,8 @@ struct PipelineCompilerOptions {
   NriPluginsOptions plugins = {};
   // linux.cgroupsPath of a container whose bundle and request name none.
   std::function<std::string(const std::string& container_id)> default_cgroups_path;
+  // See SpecEditor::Options.
+  bool plugins_override_request = false;
 };
 
 std::unique_ptr<SpecCompiler> MakePipelineCompiler(PipelineCompilerOptions options);

@@ -121,6 +121,7 @@ absl::Status Container::StoreState(v1::ContainerState state) {
   *stored.mutable_warnings() = view_.warnings();
   if (kill_time_ != absl::InfiniteFuture()) *stored.mutable_kill_time() = ToTimestamp(kill_time_);
   stored.set_restart_count(restart_count_);
+  stored.set_updated_resources(updated_resources_);
   stored.set_stopped_by_request(stopped_by_request_);
   stored.set_oom_kills_told(oom_kills_told_);
   return services_.store.PutState(id_, std::move(stored));

@@ -101,7 +101,7 @@ class Container : public std::enable_shared_from_this<Container> {
   void ListProcesses(Done<v1::ListProcessesResponse> done);
   void GetStats(Done<v1::ContainerStats> done);
   void InspectOciSpec(const v1::InspectOciSpecRequest& request, Done<v1::OciSpecHistory> done);
-  void DetectDrift(Done<v1::DetectDriftResponse> done);
+  void DetectDrift(const v1::DetectDriftRequest& request, Done<v1::DetectDriftResponse> done);
 
   void CreateExec(const v1::CreateExecRequest& request, Done<v1::Exec> done);
   void StartExec(const v1::StartExecRequest& request, Done<v1::Exec> done);
@@ -245,6 +245,13 @@ class Container : public std::enable_shared_from_this<Container> {
   // What an update is to set, when plugins have had their say.
   absl::StatusOr<nlohmann::json> AskPluginsToUpdate(const nlohmann::json& resources);
   absl::Status ApplyFromPlugin(const nri::LinuxResources& resources, const std::string& plugin);
+  // ---- container_observe.cc: without the lane
+  absl::StatusOr<v1::DetectDriftResponse> AskForDrift(DriftQuestion question, uint32_t generation);
+  void AnnounceDrift(const v1::DetectDriftResponse& found, uint32_t generation);
+
+  // ---- container_update.cc
+  // The cgroup's, by a caller or a plugin; kept for who compares the kernel with what was asked.
+  absl::Status UpdateCgroup(const nlohmann::json& resources);
 
   // ---- container_recover.cc
   void Adopt(const internal::ContainerRecord& record, const internal::RuntimeState& state);
@@ -277,6 +284,7 @@ class Container : public std::enable_shared_from_this<Container> {
   OomWatcher::Id oom_watch_ = 0;
   // Of this generation, set by the watcher's thread; null: nobody watches.
   std::shared_ptr<const std::atomic<uint64_t>> oom_kills_seen_;
+  std::string updated_resources_;      // of this generation's cgroup: see RuntimeState
   bool poststop_due_ = false;          // this generation's setup was done
   std::unique_ptr<PluginPod> pod_;     // null: plugins are told nothing
 
@@ -292,6 +300,7 @@ class Container : public std::enable_shared_from_this<Container> {
   std::map<uint64_t, Waiter> waiters_ ABSL_GUARDED_BY(mutex_);
   uint64_t last_waiter_ ABSL_GUARDED_BY(mutex_) = 0;
   std::shared_ptr<SupervisorHandle> supervisor_ ABSL_GUARDED_BY(mutex_);  // null: none
+  std::string last_drifts_ ABSL_GUARDED_BY(mutex_);  // what the last look for drift found
 };
 
 }  // namespace ocid

@@ -177,6 +177,7 @@ absl::Status Container::Launch(const GeneratedSpec& generated, internal::Contain
   *generation->mutable_time() = ToTimestamp(services_.timers.Now());
   generation->set_journal(generated.journal);
   generation->set_spec_sha256(generated.sha256);
+  generation->set_original_sha256(generated.original_sha256);
   generation->set_executor_sha256(plan->executor_sha256);
   generation->set_final_spec(*spec_text_);
 
@@ -219,6 +220,7 @@ absl::Status Container::Launch(const GeneratedSpec& generated, internal::Contain
   oom_kills_told_ = 0;
   oom_kills_seen_ = nullptr;
   WatchOomKills();
+  updated_resources_.clear();
   init_ = (*handle)->init();
   supervisor_identity_ = {.pid = (*handle)->supervisor_pid()};
   SetSupervisor(*std::move(handle));

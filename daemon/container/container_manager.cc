@@ -180,7 +180,7 @@ class ContainerManagerImpl final : public ContainerManager, private PluginTarget
                    Done<v1::DetectDriftResponse> done) override {
     const auto container = Find(request.container_id());
     if (!container.ok()) return done(container.status());
-    (*container)->DetectDrift(Tracked(std::move(done)));
+    (*container)->DetectDrift(request, Tracked(std::move(done)));
   }
 
   void CreateExec(const v1::CreateExecRequest& request, const Caller& caller,

@@ -118,6 +118,30 @@ TEST_F(ContainerManagerTest, ARetriedCreateGetsTheFirstAnswerAlsoAfterARestart) 
   EXPECT_EQ(GetReason(Create(request).status()), "REQUEST_ID_REUSED");
 }
 
+TEST_F(ContainerManagerTest, DriftIsAnEventForEachNewSetOfDifferences) {
+  const auto look = [this] {
+    v1::DetectDriftRequest request;
+    request.set_container_id("c1");
+    return Await<v1::DetectDriftResponse>([&](Done<v1::DetectDriftResponse> done) {
+      manager_->DetectDrift(request, std::move(done));
+    });
+  };
+  CreateAndStart("c1");
+  const uint64_t before = manager_->events().last_sequence();
+  ASSERT_TRUE(look().ok()) << look().status();
+  EXPECT_EQ(manager_->events().last_sequence(), before);
+  runtime_.SetDrift("other");
+  EXPECT_EQ(look()->drifts_size(), 1);
+  EXPECT_EQ(look()->drifts_size(), 1);
+  EXPECT_EQ(manager_->events().last_sequence(), before + 1);
+  runtime_.SetDrift("another");
+  EXPECT_EQ(look()->drifts(0).observed(), "another");
+  EXPECT_EQ(manager_->events().last_sequence(), before + 2);
+  runtime_.ExitInit("c1", 0);
+  ASSERT_TRUE(Wait("c1").ok());
+  EXPECT_EQ(GetReason(look().status()), "INVALID_STATE");
+}
+
 TEST_F(ContainerManagerTest, AFailedStartSaysWhyAndStops) {
   ASSERT_TRUE(Create("c1").ok());
   runtime_.FailAt("start");

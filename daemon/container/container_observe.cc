@@ -90,6 +90,23 @@ v1::ContainerStats ToStats(const CgroupStats& stats) {
   return out;
 }
 
+// What is asked for most stands in the record as it is shown: no journal is read for it.
+bool IsInTheRecord(const v1::InspectOciSpecRequest& request,
+                   const internal::Generation& generation) {
+  const bool is_final =
+      request.view() == v1::SPEC_VIEW_FINAL || request.view() == v1::SPEC_VIEW_UNSPECIFIED;
+  return is_final && !request.redact() && !generation.final_spec().empty() &&
+         !generation.original_sha256().empty();
+}
+
+v1::OciSpecHistory FinalHistory(const internal::Generation& generation) {
+  v1::OciSpecHistory history;
+  history.mutable_original()->set_sha256(generation.original_sha256());
+  history.mutable_final()->set_sha256(generation.spec_sha256());
+  history.mutable_final()->set_json(generation.final_spec());
+  return history;
+}
+
 }  // namespace
 
 void Container::ListProcesses(Done<v1::ListProcessesResponse> callback) {
@@ -152,10 +169,13 @@ void Container::InspectOciSpec(const v1::InspectOciSpecRequest& request,
           absl::StrCat("container ", self->id_, ": no generation ", request.generation()),
           {{"generation", absl::StrCat(request.generation())}}));
     }
-    absl::StatusOr<v1::OciSpecHistory> history = self->services_.compiler.Describe(
-        found->journal(), {.view = request.view(),
-                           .include_documents = request.include_documents(),
-                           .redact = request.redact()});
+    absl::StatusOr<v1::OciSpecHistory> history =
+        IsInTheRecord(request, *found)
+            ? FinalHistory(*found)
+            : self->services_.compiler.Describe(found->journal(),
+                                                {.view = request.view(),
+                                                 .include_documents = request.include_documents(),
+                                                 .redact = request.redact()});
     if (!history.ok()) return (*shared)(PublicError(history.status()));
     history->set_container_id(self->id_);
     history->set_generation(found->number());
@@ -164,13 +184,70 @@ void Container::InspectOciSpec(const v1::InspectOciSpecRequest& request,
   });
 }
 
-void Container::DetectDrift(Done<v1::DetectDriftResponse> callback) {
-  OnLane(std::move(callback), [](Container& self, Lane::Turn, Done<v1::DetectDriftResponse> done) {
+void Container::DetectDrift(const v1::DetectDriftRequest& request,
+                            Done<v1::DetectDriftResponse> callback) {
+  OnLane(std::move(callback), [redact = request.redact()](Container& self, Lane::Turn turn,
+                                                          Done<v1::DetectDriftResponse> done) {
     const absl::Status legal = self.Check(LifecycleEvent::kObserve);
     if (!legal.ok()) return done(legal);
-    done(MakeError(absl::StatusCode::kUnimplemented, "NOT_IMPLEMENTED",
-                   "detect drift: not implemented yet", {{"feature", "drift"}}));
+    DriftQuestion question;
+    question.container_id = self.id_;
+    question.updated_resources = self.updated_resources_;
+    question.init_pid = self.init_.pid;
+    question.init_start_time = self.init_.start_time;
+    question.supervisor_pid = self.supervisor_identity_.pid;
+    question.executed = self.state() != v1::CONTAINER_STATE_CREATED;
+    question.spec_text = *self.spec_text_;
+    if (self.cgroup_ != nullptr && self.cgroup_->exists()) {
+      question.cgroups = self.cgroup_->Paths();
+    }
+    question.systemd = self.services_.cgroups.kind() == CgroupManagerKind::kSystemd;
+    question.redact = redact;
+    const uint32_t generation = self.view_.generation();
+    turn.End();
+    done(self.AskForDrift(std::move(question), generation));
   });
+}
+
+absl::StatusOr<v1::DetectDriftResponse> Container::AskForDrift(DriftQuestion question,
+                                                               uint32_t generation) {
+  const absl::StatusOr<internal::ContainerRecord> record = services_.store.GetRecord(id_);
+  if (!record.ok()) {
+    return absl::IsNotFound(record.status()) ? GoneError() : PublicError(record.status());
+  }
+  for (const internal::Generation& stored : record->generations()) {
+    if (stored.number() == generation) question.journal = stored.journal();
+  }
+  absl::StatusOr<v1::DetectDriftResponse> answer = services_.compiler.DetectDrift(question);
+  if (!answer.ok()) return PublicError(answer.status());
+  AnnounceDrift(*answer, generation);
+  return answer;
+}
+
+// One event for each set of differences, however often somebody looks.
+void Container::AnnounceDrift(const v1::DetectDriftResponse& found, uint32_t generation) {
+  constexpr int kMostNamed = 5;
+  std::string drifts;
+  std::string named;
+  for (const v1::SpecDrift& drift : found.drifts()) {
+    absl::StrAppend(&drifts, drift.pointer(), "=", drift.observed(), "\n");
+  }
+  for (int i = 0; i < found.drifts_size() && i < kMostNamed; ++i) {
+    absl::StrAppend(&named, i == 0 ? ": " : ", ", found.drifts(i).pointer());
+  }
+  {
+    MutexLock lock(mutex_);
+    if (last_drifts_ == drifts) return;
+    last_drifts_ = drifts;
+  }
+  if (drifts.empty()) return;
+  v1::Event event;
+  event.set_type(v1::Event::DRIFT_DETECTED);
+  event.set_container_id(id_);
+  event.set_generation(generation);
+  event.set_detail(absl::StrCat(found.drifts_size(), " differences from the spec", named,
+                                found.drifts_size() > kMostNamed ? ", ..." : ""));
+  services_.events.Append(std::move(event));
 }
 
 }  // namespace ocid

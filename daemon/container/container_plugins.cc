@@ -188,7 +188,7 @@ absl::Status Container::ApplyFromPlugin(const nri::LinuxResources& resources,
   if (changes.contains("devices")) changes = WithDefaultDevices(changes);
   const absl::Status valid = services_.cgroups.Validate(id_, cgroups_path_, changes);
   if (!valid.ok()) return valid;
-  const absl::Status updated = cgroup_->Update(changes);
+  const absl::Status updated = UpdateCgroup(changes);
   if (!updated.ok()) return updated;
   v1::Event event;
   event.set_type(v1::Event::UPDATED);

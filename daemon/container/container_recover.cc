@@ -160,6 +160,7 @@ void Container::Adopt(const internal::ContainerRecord& record,
   for (const std::string& warning : state.warnings()) AddWarning(warning);
   restart_count_ = state.restart_count();
   oom_kills_told_ = state.oom_kills_told();
+  updated_resources_ = state.updated_resources();
   // ALWAYS means also: after a restart of the daemon.
   stopped_by_request_ =
       (state.stopped_by_request() || record.stopped_by_request()) &&

@@ -100,7 +100,7 @@ void Container::Update(const v1::UpdateContainerRequest& request, Done<v1::Conta
       absl::StatusOr<internal::ContainerRecord> record = self.services_.store.GetRecord(self.id_);
       if (!record.ok()) return record.status();
       if (live) {
-        const absl::Status updated = self.cgroup_->Update(resources);
+        const absl::Status updated = self.UpdateCgroup(resources);
         if (!updated.ok()) return updated;
         for (const std::string& warning : self.cgroup_->warnings()) self.AddWarning(warning);
       }
@@ -121,6 +121,19 @@ void Container::Update(const v1::UpdateContainerRequest& request, Done<v1::Conta
     turn.End();
     done(std::move(answer));
   });
+}
+
+absl::Status Container::UpdateCgroup(const nlohmann::json& resources) {
+  const absl::Status updated = cgroup_->Update(resources);
+  if (!updated.ok()) return updated;
+  nlohmann::json all = nlohmann::json::object();
+  if (!updated_resources_.empty()) {
+    all = nlohmann::json::parse(updated_resources_, nullptr, /*allow_exceptions=*/false);
+  }
+  all.merge_patch(resources);
+  updated_resources_ = all.dump();
+  StoreStateOrLog();
+  return absl::OkStatus();
 }
 
 }  // namespace ocid

@@ -4,11 +4,14 @@
 //   config --Generate--> spec + journal --CompilePlan--> launch plan      (create, each start)
 //                        spec + exec config --CompileExecPlan--> join plan
 //                        journal --Describe--> OciSpecHistory             (inspect, render)
+//                        spec + processes --DetectDrift--> differences
 //
 // Nothing here changes anything: no process, cgroup or file exists afterwards that was not there
 // before, but for what plugins do. Thread-safe. Generate reads the bundle and CDI files, and may block on them.
 #ifndef OCID_DAEMON_CONTAINER_SPEC_COMPILER_H_
 #define OCID_DAEMON_CONTAINER_SPEC_COMPILER_H_
+
+#include <sys/types.h>
 
 #include <cstdint>
 #include <string>
@@ -30,6 +33,7 @@ struct GeneratedSpec {
   OciSpec spec;
   std::string sha256;   // of spec.Canonical(), "sha256:<hex>"
   std::string journal;  // how it came to be, for the record and Describe
+  std::string original_sha256 = {};  // of the document before the first device or plugin
 };
 
 class PluginCalls;  // daemon/nri/plugin_calls.h
@@ -42,6 +46,21 @@ struct CompiledPlan {
 struct HistoryOptions {
   v1::SpecView view = v1::SPEC_VIEW_UNSPECIFIED;
   bool include_documents = false;
+  bool redact = false;
+};
+
+// What a look for drift needs to know of a container that has a process.
+struct DriftQuestion {
+  std::string container_id;
+  pid_t init_pid = 0;
+  uint64_t init_start_time = 0;  // field 22 of proc_pid_stat(5)
+  pid_t supervisor_pid = 0;
+  bool executed = false;      // the program runs; before that the process is the launcher's
+  std::string journal;        // of the generation
+  std::string spec_text;      // its final spec
+  std::string updated_resources;  // what updates have set since, as JSON; empty: nothing
+  std::vector<CgroupPath> cgroups;
+  bool systemd = false;  // which keeps the cgroup
   bool redact = false;
 };
 
@@ -66,6 +85,10 @@ class SpecCompiler {
                                                       const v1::ContainerConfig& config,
                                                       const OciSpec& spec,
                                                       const v1::ExecConfig& exec) const = 0;
+
+  // Where the kernel disagrees with the final spec. Blocks on /proc and on files of the container.
+  virtual absl::StatusOr<v1::DetectDriftResponse> DetectDrift(
+      const DriftQuestion& question) const = 0;
 
   // All of the history but container_id, generation and executor_sha256.
   virtual absl::StatusOr<v1::OciSpecHistory> Describe(std::string_view journal,

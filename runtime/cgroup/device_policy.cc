@@ -166,8 +166,23 @@ LastProgram& TheLastProgram() {
   return last;
 }
 
-// The programs on this cgroup that an earlier AttachDeviceProgram attached.
-absl::StatusOr<std::vector<UniqueFd>> FindOurPrograms(BorrowedFd cgroup) {
+struct AttachedProgram {
+  UniqueFd fd;
+  bpf_prog_info info{};
+};
+
+absl::StatusOr<bpf_prog_info> DescribeProgram(BorrowedFd program) {
+  bpf_prog_info info{};
+  bpf_attr about{};
+  about.info.bpf_fd = static_cast<uint32_t>(program.get());
+  about.info.info_len = sizeof(info);
+  about.info.info = Address(&info);
+  if (Bpf(BPF_OBJ_GET_INFO_BY_FD, about) < 0) return BpfError("describe a device program");
+  return info;
+}
+
+// The programs that are attached to this cgroup itself, anybody's.
+absl::StatusOr<std::vector<AttachedProgram>> ListPrograms(BorrowedFd cgroup) {
   std::array<uint32_t, 64> ids{};  // BPF_CGROUP_MAX_PROGS
   bpf_attr attr{};
   attr.query.target_fd = static_cast<uint32_t>(cgroup.get());
@@ -175,24 +190,52 @@ absl::StatusOr<std::vector<UniqueFd>> FindOurPrograms(BorrowedFd cgroup) {
   attr.query.prog_ids = Address(ids.data());
   attr.query.prog_cnt = ids.size();
   if (Bpf(BPF_PROG_QUERY, attr) < 0) return BpfError("list the device programs");
-  std::vector<UniqueFd> ours;
+  std::vector<AttachedProgram> programs;
   for (uint32_t i = 0; i < attr.query.prog_cnt; ++i) {
     bpf_attr by_id{};
     by_id.prog_id = ids[i];
     UniqueFd program(Bpf(BPF_PROG_GET_FD_BY_ID, by_id));
     if (!program.valid()) continue;  // it went away meanwhile
-    bpf_prog_info info{};
-    bpf_attr about{};
-    about.info.bpf_fd = static_cast<uint32_t>(program.get());
-    about.info.info_len = sizeof(info);
-    about.info.info = Address(&info);
-    if (Bpf(BPF_OBJ_GET_INFO_BY_FD, about) < 0) return BpfError("describe a device program");
-    if (strcmp(info.name, kProgramName) == 0) ours.push_back(std::move(program));
+    const absl::StatusOr<bpf_prog_info> info = DescribeProgram(program);
+    if (!info.ok()) return info.status();
+    programs.push_back({std::move(program), *info});
+  }
+  return programs;
+}
+
+// Those that an earlier AttachDeviceProgram attached.
+absl::StatusOr<std::vector<UniqueFd>> FindOurPrograms(BorrowedFd cgroup) {
+  absl::StatusOr<std::vector<AttachedProgram>> programs = ListPrograms(cgroup);
+  if (!programs.ok()) return programs.status();
+  std::vector<UniqueFd> ours;
+  for (AttachedProgram& program : *programs) {
+    if (strcmp(program.info.name, kProgramName) == 0) ours.push_back(std::move(program.fd));
   }
   return ours;
 }
 
 }  // namespace
+
+absl::StatusOr<AttachedDevicePrograms> DescribeDevicePrograms(
+    BorrowedFd cgroup, const std::vector<bpf_insn>& program) {
+  const absl::StatusOr<std::vector<AttachedProgram>> attached = ListPrograms(cgroup);
+  if (!attached.ok()) return attached.status();
+  const absl::StatusOr<std::shared_ptr<const UniqueFd>> expected = TheLastProgram().Get(program);
+  if (!expected.ok()) return expected.status();
+  const absl::StatusOr<bpf_prog_info> about = DescribeProgram(**expected);
+  if (!about.ok()) return about.status();
+  AttachedDevicePrograms result;
+  for (const AttachedProgram& found : *attached) {
+    // The tag is the kernel's digest of the instructions.
+    if (memcmp(found.info.tag, about->tag, sizeof(about->tag)) == 0) {
+      result.ours = true;
+    } else {
+      const std::string name(found.info.name, strnlen(found.info.name, sizeof(found.info.name)));
+      result.others.push_back(name.empty() ? absl::StrCat("id ", found.info.id) : name);
+    }
+  }
+  return result;
+}
 
 std::string DescribeDeviceRule(const DeviceRule& rule) {
   const auto number = [](const std::optional<uint32_t>& value) {

@@ -7,7 +7,7 @@
 //
 // Enforced by the devices controller of cgroup v1, by DeviceAllow of a systemd unit where the
 // policy is a plain list of what is allowed, or by a BPF program on the cgroup2 directory.
-// Everything but AttachDeviceProgram is pure. Thread-compatible.
+// Everything but AttachDeviceProgram and DescribeDevicePrograms is pure. Thread-compatible.
 // Sources: cgroup-v1/devices.rst; linux/bpf.h BPF_PROG_TYPE_CGROUP_DEVICE;
 // systemd.resource-control(5).
 #ifndef OCID_RUNTIME_CGROUP_DEVICE_POLICY_H_
@@ -69,6 +69,15 @@ absl::StatusOr<bool> EvaluateDeviceProgram(const std::vector<bpf_insn>& program,
 // attached: at no moment is the cgroup without one. Programs of others stay, and each of them must
 // agree. Needs CAP_BPF and CAP_NET_ADMIN, or CAP_SYS_ADMIN.
 absl::Status AttachDeviceProgram(BorrowedFd cgroup, const std::vector<bpf_insn>& program);
+
+// What is attached to a cgroup itself, beside what may be to its parents.
+struct AttachedDevicePrograms {
+  bool ours = false;                // one with the instructions of `program`
+  std::vector<std::string> others;  // names of all others
+};
+// Changes nothing. Needs what AttachDeviceProgram needs.
+absl::StatusOr<AttachedDevicePrograms> DescribeDevicePrograms(BorrowedFd cgroup,
+                                                              const std::vector<bpf_insn>& program);
 
 }  // namespace ocid
 

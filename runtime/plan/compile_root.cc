@@ -12,6 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "runtime/plan/compile_context.h"
+#include "runtime/plan/sysctl_path.h"
 
 namespace ocid {
 namespace {
@@ -104,21 +105,6 @@ constexpr std::string_view kIpcSysctls[] = {
     "kernel/msgmax", "kernel/msgmnb", "kernel/msgmni", "kernel/sem",
     "kernel/shmall", "kernel/shmmax", "kernel/shmmni", "kernel/shm_rmid_forced",
 };
-
-// "net.ipv4.conf.eth0/100.x" and "net/ipv4/conf/eth0.100/x" name one file: the first separator
-// decides which of the two characters separates, and the other stands for itself (sysctl(8)).
-std::string SysctlPath(std::string name) {
-  const size_t first = name.find_first_of("./");
-  if (first == std::string::npos || name[first] == '/') return name;
-  for (char& c : name) {
-    if (c == '.') {
-      c = '/';
-    } else if (c == '/') {
-      c = '.';
-    }
-  }
-  return name;
-}
 
 // The namespace that the setting belongs to; 0 if it is the whole machine's.
 uint64_t SysctlNamespace(const std::string& path) {

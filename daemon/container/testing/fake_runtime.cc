@@ -286,6 +286,21 @@ class FakeCompiler final : public SpecCompiler {
     return std::string("exec plan");
   }
 
+  absl::StatusOr<v1::DetectDriftResponse> DetectDrift(const DriftQuestion& question) const override {
+    const absl::Status failure = runtime_.Step("drift");
+    if (!failure.ok()) return failure;
+    v1::DetectDriftResponse response;
+    response.add_checked("/hostname");
+    MutexLock lock(runtime_.mutex_);
+    if (!runtime_.drift_.empty()) {
+      v1::SpecDrift& drift = *response.add_drifts();
+      drift.set_pointer("/hostname");
+      drift.set_expected(question.container_id);
+      drift.set_observed(runtime_.drift_);
+    }
+    return response;
+  }
+
   absl::StatusOr<v1::OciSpecHistory> Describe(std::string_view journal,
                                               const HistoryOptions&) const override {
     v1::OciSpecHistory history;
@@ -298,6 +313,11 @@ class FakeCompiler final : public SpecCompiler {
 };
 
 // ---- FakeRuntime
+
+void FakeRuntime::SetDrift(std::string observed) {
+  MutexLock lock(mutex_);
+  drift_ = std::move(observed);
+}
 
 void FakeRuntime::FailAt(const std::string& step) {
   MutexLock lock(mutex_);

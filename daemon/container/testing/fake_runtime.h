@@ -47,6 +47,8 @@ class FakeRuntime {
   // The supervisor of `id` dies with its init, writing nothing.
   void LoseSupervisor(const std::string& id);
   void OomKill(const std::string& id);
+  // What a look for drift observes as every container's hostname. Empty: what was expected.
+  void SetDrift(std::string observed);
 
   // The manager's connections end; supervisors live on, as over a restart of the daemon.
   void Disconnect();
@@ -73,6 +75,7 @@ class FakeRuntime {
   bool dies_by_term_ ABSL_GUARDED_BY(mutex_) = true;
   bool dies_by_kill_ ABSL_GUARDED_BY(mutex_) = true;
   int generated_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::string drift_ ABSL_GUARDED_BY(mutex_);
   pid_t next_pid_ ABSL_GUARDED_BY(mutex_) = 1000;
   std::map<std::string, std::shared_ptr<Supervisor>> supervisors_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, uint64_t> cgroups_ ABSL_GUARDED_BY(mutex_);  // id -> OOM kills
