@@ -2,6 +2,7 @@
 
 #include <openssl/sha.h>
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <exception>
@@ -17,6 +18,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "runtime/oci/json_identity.h"
 
 namespace ocid {
 namespace {
@@ -40,21 +42,35 @@ std::string StepName(const v1::SpecStep& step) {
                       step.actor(), ")");
 }
 
-// Who wrote which value: a tree of the document's shape with a step at every node.
+// Who wrote which value: a tree of the document's shape with the steps at every node, last first.
 struct Writers {
-  int step = -1;
-  std::map<std::string, Writers> members;
-  std::vector<Writers> elements;
+  std::vector<int> steps = {};
+  std::map<std::string, Writers> members = {};
+  std::vector<Writers> elements = {};
 };
 
 Writers WrittenBy(const json& value, int step) {
-  Writers writers{.step = step, .members = {}, .elements = {}};
+  Writers writers{.steps = {step}, .members = {}, .elements = {}};
   if (value.is_object()) {
     for (const auto& [key, member] : value.items()) writers.members[key] = WrittenBy(member, step);
   } else if (value.is_array()) {
     for (const json& element : value) writers.elements.push_back(WrittenBy(element, step));
   }
   return writers;
+}
+
+// A value in the place of another one has that one's writers before it, part by part; a part that is
+// new has those of what it came into the place of.
+void Inherit(Writers& value, const Writers& old) {
+  value.steps.insert(value.steps.end(), old.steps.begin(), old.steps.end());
+  for (auto& [name, member] : value.members) {
+    const auto found = old.members.find(name);
+    Inherit(member, found == old.members.end() ? Writers{.steps = old.steps} : found->second);
+  }
+  for (size_t i = 0; i < value.elements.size(); ++i) {
+    Inherit(value.elements[i],
+            i < old.elements.size() ? old.elements[i] : Writers{.steps = old.steps});
+  }
 }
 
 // The children of a node by pointer token. Callers follow pointers that the document was just
@@ -96,6 +112,8 @@ void Add(Writers& root, json::json_pointer pointer, Writers value, bool parent_i
   pointer.pop_back();
   Writers& parent = Find(root, pointer);
   if (!parent_is_array) {
+    const auto replaced = parent.members.find(last);
+    if (replaced != parent.members.end()) Inherit(value, replaced->second);
     parent.members[last] = std::move(value);
     return;
   }
@@ -117,7 +135,10 @@ void ApplyTracked(json& document, Writers& writers, const json& operation, int s
   if (op == "remove") {
     Remove(writers, path);
   } else if (op == "replace") {
-    Find(writers, path) = WrittenBy(operation.at("value"), step);
+    Writers value = WrittenBy(operation.at("value"), step);
+    Writers& place = Find(writers, path);
+    Inherit(value, place);
+    place = std::move(value);
   } else if (op == "add") {
     Add(writers, path, WrittenBy(operation.at("value"), step), ParentIsArray(before, path));
   } else if (op == "move" || op == "copy") {
@@ -141,7 +162,12 @@ void CollectLeaves(const json& value, const Writers& writers, const std::string&
       CollectLeaves(value[i], writers.elements.at(i), absl::StrCat(pointer, "/", i), lines);
     }
   } else {
-    lines.push_back({.pointer = pointer, .value = value, .step = writers.step});
+    BlameLine line{.pointer = pointer, .value = value, .step = -1, .before = writers.steps};
+    if (!line.before.empty()) {
+      line.step = line.before.front();
+      line.before.erase(line.before.begin());
+    }
+    lines.push_back(std::move(line));
   }
 }
 
@@ -308,6 +334,34 @@ absl::StatusOr<std::vector<BlameLine>> BlameHistory(const v1::OciSpecHistory& hi
   std::vector<BlameLine> lines;
   CollectLeaves(*below, Find(writers, json::json_pointer(pointer)), pointer, lines);
   return lines;
+}
+
+absl::StatusOr<std::vector<FinalChange>> CompareFinals(const v1::OciSpecHistory& from,
+                                                       const v1::OciSpecHistory& to,
+                                                       json& patch) {
+  const absl::StatusOr<std::vector<json>> old_documents = ReplayHistory(from);
+  if (!old_documents.ok()) return old_documents.status();
+  const absl::StatusOr<std::vector<json>> new_documents = ReplayHistory(to);
+  if (!new_documents.ok()) return new_documents.status();
+  patch = Diff(old_documents->back(), new_documents->back());
+  v1::SpecStep step;
+  step.set_json_patch(patch.dump());
+  absl::StatusOr<std::vector<SpecChange>> changes = DescribeStep(old_documents->back(), step);
+  if (!changes.ok()) return changes.status();
+  std::vector<FinalChange> result;
+  for (SpecChange& change : *changes) {
+    FinalChange final_change{.change = std::move(change), .step = -1};
+    const bool removed = final_change.change.kind == SpecChange::Kind::kRemoved;
+    // What was added or replaced stands in the new document, what was removed in the old one.
+    const auto lines = BlameHistory(removed ? from : to, final_change.change.pointer);
+    if (lines.ok()) {
+      for (const BlameLine& line : *lines) {
+        final_change.step = std::max(final_change.step, line.step);
+      }
+    }
+    result.push_back(std::move(final_change));
+  }
+  return result;
 }
 
 }  // namespace ocid

@@ -63,12 +63,27 @@ struct BlameLine {
   std::string pointer;
   nlohmann::json value;
   int step = -1;  // index into history.steps; -1: no step wrote it
+  // The steps that wrote there before, the newest first. What an array's element replaced counts by
+  // its place; what was removed and came again later has no past.
+  std::vector<int> before = {};
 };
 
 // Every leaf at or below `pointer`, in the order of the canonical document. Needs SPEC_VIEW_FULL.
 // NOT_FOUND where the final document has nothing there.
 absl::StatusOr<std::vector<BlameLine>> BlameHistory(const v1::OciSpecHistory& history,
                                                     const std::string& pointer);
+
+// One difference between the final specs of two histories.
+struct FinalChange {
+  SpecChange change;
+  int step = -1;  // that wrote it: of `to`, or of `from` where it was removed
+};
+
+// What makes the final document of `to` of that of `from`, arrays compared by identity (mounts by
+// destination, environment by name); `patch` gets the same as RFC 6902. Needs SPEC_VIEW_FULL of both.
+absl::StatusOr<std::vector<FinalChange>> CompareFinals(const v1::OciSpecHistory& from,
+                                                       const v1::OciSpecHistory& to,
+                                                       nlohmann::json& patch);
 
 }  // namespace ocid
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "gtest/gtest.h"
@@ -163,6 +164,53 @@ TEST(DescribeStep, AddingAMemberThatExistsReplacesIt) {
   const auto changes = DescribeStep(json{{"a", 1}}, step);
   ASSERT_TRUE(changes.ok()) << changes.status();
   EXPECT_EQ(changes->front().kind, SpecChange::Kind::kReplaced);
+}
+
+TEST(BlameHistory, NamesThoseWhoWroteThereBefore) {
+  const auto lines = BlameHistory(Sample(), "/hostname");
+  ASSERT_TRUE(lines.ok()) << lines.status();
+  ASSERT_EQ(lines->size(), 1u);
+  EXPECT_EQ((*lines)[0].step, 1);
+  EXPECT_EQ((*lines)[0].before, (std::vector<int>{0}));
+}
+
+TEST(BlameHistory, APartOfWhatWasReplacedHasThePastOfItsPlace) {
+  const v1::OciSpecHistory history = MakeHistory(
+      {{"bundle", R"([{"op":"add","path":"/a","value":{"x":1}}])"},
+       {"request", R"([{"op":"replace","path":"/a","value":{"x":2,"y":3}}])"}},
+      1);
+  const auto lines = BlameHistory(history, "/a");
+  ASSERT_TRUE(lines.ok()) << lines.status();
+  ASSERT_EQ(lines->size(), 2u);
+  EXPECT_EQ((*lines)[0].before, (std::vector<int>{0}));
+  EXPECT_EQ((*lines)[1].pointer, "/a/y");
+  EXPECT_EQ((*lines)[1].before, (std::vector<int>{0}));
+}
+
+TEST(CompareFinals, NamesWhoWroteEachDifference) {
+  const v1::OciSpecHistory from = Sample();
+  const v1::OciSpecHistory to = MakeHistory(
+      {{"bundle",
+        R"([{"op":"add","path":"","value":{"hostname":"a","env":["A=1","B=2"],"m":{}}}])"},
+       {"gpu=1", R"([{"op":"add","path":"/env/0","value":"GPU=1"}])"}},
+      1);
+  json patch;
+  const auto changes = CompareFinals(from, to, patch);
+  ASSERT_TRUE(changes.ok()) << changes.status();
+  EXPECT_EQ(json::parse(from.final().json()).patch(patch), json::parse(to.final().json()));
+  std::map<std::string, int> writers;
+  for (const FinalChange& change : *changes) writers[change.change.pointer] = change.step;
+  EXPECT_EQ(writers.at("/env/0"), 1);       // by "gpu=1" of `to`
+  EXPECT_EQ(writers.at("/m/x~1y"), 3);      // removed: by "10-plugin" of `from`
+  EXPECT_EQ(writers.at("/hostname"), 0);    // by the bundle of `to`
+}
+
+TEST(CompareFinals, EqualSpecsHaveNoDifference) {
+  json patch;
+  const auto changes = CompareFinals(Sample(), Sample(), patch);
+  ASSERT_TRUE(changes.ok()) << changes.status();
+  EXPECT_TRUE(changes->empty());
+  EXPECT_EQ(patch, json::array());
 }
 
 }  // namespace

@@ -38,7 +38,7 @@ ordered_json Effective(Context& context, const Flags& flags) {
           {"spec", ToJson(history->final())["json"]}};
 }
 
-ordered_json Observed(Context& context, const v1::Container& container) {
+ordered_json Observed(Context& context, const v1::Container& container, bool redact) {
   ordered_json observed = {{"state", EnumText(container.state())}, {"pid", container.pid()}};
   if (container.has_exit_status()) observed["exit_status"] = ToJson(container.exit_status());
   // Nothing to be observed of what does not run.
@@ -55,6 +55,7 @@ ordered_json Observed(Context& context, const v1::Container& container) {
   observed["stats"] = stats.ok() ? ToJson(*stats) : Unavailable(stats.status());
   v1::DetectDriftRequest drift_request;
   drift_request.set_container_id(container.id());
+  drift_request.set_redact(redact);
   const auto drift = containers.DetectDrift(drift_request, context.call());
   observed["drift"] = drift.ok() ? ToJson(*drift) : Unavailable(drift.status());
   return observed;
@@ -72,12 +73,14 @@ int Run(Context& context, const Flags& flags) {
   }
   ordered_json document = ToJson(*container);
   document.erase("config");
+  // These are the effective spec's, and stand there.
+  for (const char* name : {"args", "annotations", "terminal", "spec_sha256"}) document.erase(name);
   document["exit_code"] = container->has_exit_status()
                               ? ordered_json(container->exit_status().code())
                               : ordered_json(nullptr);
   document["requested"] = std::move(config);
   document["effective"] = Effective(context, flags);
-  document["observed"] = Observed(context, *container);
+  document["observed"] = Observed(context, *container, flags.redact);
   context.out().Write(PrettyJson(document));
   return kSuccess;
 }

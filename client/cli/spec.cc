@@ -3,6 +3,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "client/cli/commands.h"
 #include "client/cli/container_flags.h"
@@ -22,6 +23,8 @@ struct Flags {
   bool all = false;
   std::string color = "auto";
   std::string id;
+  std::string other_id;
+  std::string generations;  // "2", or "1..2"
   std::string pointer;
   ContainerFlags container;
 };
@@ -96,7 +99,58 @@ int Render(Context& context, const Flags& flags) {
   });
 }
 
-int Diff(Context& context, const Flags& flags) {
+struct Generations {
+  uint32_t first = 0;
+  uint32_t second = 0;  // 0: there is one alone
+};
+
+absl::StatusOr<Generations> ParseGenerations(const std::string& text) {
+  Generations generations;
+  const size_t dots = text.find("..");
+  const std::string first = text.substr(0, dots);
+  const auto parse = [](const std::string& number, uint32_t& out) {
+    return absl::SimpleAtoi(number, &out) && out > 0;
+  };
+  bool good = text.empty() || parse(first, generations.first);
+  if (dots != std::string::npos) good = good && parse(text.substr(dots + 2), generations.second);
+  if (good) return generations;
+  return absl::InvalidArgumentError(
+      absl::StrCat("--generation ", text, ": is neither N nor N..M, from 1"));
+}
+
+// Two final specs: of two containers, or of two starts of one.
+int DiffFinals(Context& context, Flags from_flags, Flags to_flags) {
+  const auto from = Fetch(context, from_flags, v1::SPEC_VIEW_FULL);
+  if (!from.ok()) return context.Fail(from_flags.id, from.status());
+  const auto to = Fetch(context, to_flags, v1::SPEC_VIEW_FULL);
+  if (!to.ok()) return context.Fail(to_flags.id, to.status());
+  nlohmann::json patch;
+  const auto changes = CompareFinals(*from, *to, patch);
+  if (!changes.ok()) return context.Fail(from_flags.id, changes.status());
+  if (context.json()) {
+    context.out().Write(PrettyJson(FinalChangesJson(*from, *to, *changes, patch)));
+    return kSuccess;
+  }
+  context.out().Write(FormatFinalChanges(*from, *to, *changes, UseColor(context, from_flags)));
+  if (changes->empty()) context.Note("The final specs are the same.");
+  return kSuccess;
+}
+
+int Diff(Context& context, const Flags& given) {
+  Flags flags = given;
+  const absl::StatusOr<Generations> generations = ParseGenerations(flags.generations);
+  if (!generations.ok()) return context.Usage(generations.status());
+  flags.generation = generations->first;
+  if (generations->second != 0 || !flags.other_id.empty()) {
+    if (generations->second != 0 && !flags.other_id.empty()) {
+      return context.Usage(
+          absl::InvalidArgumentError("two generations are compared of one container, not of two"));
+    }
+    Flags to = flags;
+    if (!flags.other_id.empty()) to.id = flags.other_id;
+    if (generations->second != 0) to.generation = generations->second;
+    return DiffFinals(context, flags, to);
+  }
   const auto history =
       Fetch(context, flags, context.json() && !flags.all ? v1::SPEC_VIEW_DIFF : v1::SPEC_VIEW_FULL);
   if (!history.ok()) return context.Fail(flags.id, history.status());
@@ -137,6 +191,7 @@ int Verify(Context& context, const Flags& flags) {
 int Drift(Context& context, const Flags& flags) {
   v1::DetectDriftRequest request;
   request.set_container_id(flags.id);
+  request.set_redact(flags.redact);
   const auto response = context.client().containers().DetectDrift(request, context.call());
   if (!response.ok()) return context.Fail(flags.id, response.status());
   if (context.json()) {
@@ -149,6 +204,14 @@ int Drift(Context& context, const Flags& flags) {
       table.AddRow({drift.pointer(), drift.expected(), drift.observed(), drift.read_from()});
     }
     context.out().Write(table.Format());
+  }
+  if (!context.json() && !response->unchecked().empty()) {
+    std::string note = absl::StrCat(response->unchecked_size(), " facts could not be looked at:\n");
+    for (const auto& fact : response->unchecked()) {
+      absl::StrAppend(&note, "  ", Printable(fact.pointer()), ": ", Printable(fact.reason()), "\n");
+    }
+    note.pop_back();
+    context.Note(note);
   }
   return response->drifts().empty() ? kSuccess : kFailure;
 }
@@ -200,9 +263,12 @@ Action DefineDiff(CLI::App& app) {
   auto flags = std::make_shared<Flags>();
   app.add_flag("-a,--all", flags->all, "Also the steps before the first device or plugin");
   app.add_flag("--redact", flags->redact, "Hide the values of environment variables");
-  AddGeneration(app, *flags);
+  app.add_option("--generation", flags->generations,
+                 "Which start of it, from 1, or two to compare: 1..2. Default: the newest")
+      ->type_name("N|N..M");
   AddColor(app, *flags);
   AddId(app, *flags);
+  app.add_option("ID2", flags->other_id, "Another container: compares the two final specs");
   return With<Diff>(flags);
 }
 
@@ -233,6 +299,7 @@ Action DefineRender(CLI::App& app) {
 
 Action DefineDrift(CLI::App& app) {
   auto flags = std::make_shared<Flags>();
+  app.add_flag("--redact", flags->redact, "Hide the values of environment variables");
   AddId(app, *flags);
   return With<Drift>(flags);
 }
@@ -253,9 +320,16 @@ constexpr CommandSpec kShow = {
 };
 constexpr CommandSpec kDiff = {
     .name = "diff",
-    .summary = "What each device and plugin changed, with old and new values",
+    .summary = "What each device and plugin changed; or two specs, compared",
+    .details =
+        "With one container: what each device and plugin changed, with old and new values, and what\n"
+        "they ignored or overrode. With two containers, or two starts of one (--generation 1..2):\n"
+        "what differs between the final specs, grouped by who wrote it.",
     .examples =
         "$ ocictl spec diff web\n"
+        "# What the second start ran differently\n"
+        "$ ocictl spec diff web --generation 1..2\n"
+        "$ ocictl spec diff web web-old\n"
         "# Every step, from the empty document on\n"
         "$ ocictl spec diff --all web",
     .completes = Completes::kContainers,
@@ -263,7 +337,7 @@ constexpr CommandSpec kDiff = {
 };
 constexpr CommandSpec kBlame = {
     .name = "blame",
-    .summary = "Who wrote each value of the final spec",
+    .summary = "Who wrote each value of the final spec, last and before",
     .examples = "$ ocictl spec blame web /process/env",
     .completes = Completes::kContainers,
     .define = DefineBlame,
@@ -292,7 +366,10 @@ constexpr CommandSpec kRender = {
 constexpr CommandSpec kDrift = {
     .name = "drift",
     .summary = "Where the kernel disagrees with the spec now",
-    .details = "Exits 1 where something differs.",
+    .details =
+        "Compares the final spec of a container that runs with its processes, mounts, namespaces,\n"
+        "cgroup, device nodes, and with the CDI files that its devices came from. Exits 1 where\n"
+        "something differs.",
     .examples = "$ ocictl spec drift web",
     .completes = Completes::kContainers,
     .define = DefineDrift,

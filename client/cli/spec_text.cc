@@ -1,9 +1,11 @@
 #include "client/cli/spec_text.h"
 
 #include <cstddef>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -86,6 +88,13 @@ bool SameActor(const v1::SpecStep& a, const v1::SpecStep& b) {
          a.source_file() == b.source_file();
 }
 
+ordered_json WriterJson(const v1::SpecStep& step) {
+  return {{"step", step.index()},
+          {"actor", step.actor()},
+          {"actor_kind", EnumText(step.actor_kind())},
+          {"source_file", step.source_file()}};
+}
+
 ordered_json Document(const v1::SpecDocument& document) { return ToJson(document)["json"]; }
 
 ordered_json StepJson(const v1::SpecStep& step) {
@@ -138,11 +147,55 @@ absl::StatusOr<std::string> FormatSpecDiff(const v1::OciSpecHistory& history,
   return text;
 }
 
+std::string FormatFinalChanges(const v1::OciSpecHistory& from, const v1::OciSpecHistory& to,
+                               const std::vector<FinalChange>& changes, bool color) {
+  // In the order of the steps, what went first.
+  std::map<std::pair<bool, int>, std::vector<const SpecChange*>> groups;
+  for (const FinalChange& change : changes) {
+    const bool stays = change.change.kind != SpecChange::Kind::kRemoved;
+    groups[{stays, change.step}].push_back(&change.change);
+  }
+  std::string text;
+  for (const auto& [group, members] : groups) {
+    const auto& [stays, step] = group;
+    if (step >= 0) text += Heading((stays ? to : from).steps(step), color);
+    for (const SpecChange* change : members) {
+      absl::StrAppend(&text, ChangeLine(*change, color), "\n");
+    }
+  }
+  return text;
+}
+
+ordered_json FinalChangesJson(const v1::OciSpecHistory& from, const v1::OciSpecHistory& to,
+                              const std::vector<FinalChange>& changes, const json& patch) {
+  const auto end = [](const v1::OciSpecHistory& history) {
+    return ordered_json{{"container_id", history.container_id()},
+                        {"generation", history.generation()},
+                        {"final_sha256", history.final().sha256()}};
+  };
+  ordered_json list = ordered_json::array();
+  for (const FinalChange& change : changes) {
+    const bool removed = change.change.kind == SpecChange::Kind::kRemoved;
+    const bool added = change.change.kind == SpecChange::Kind::kAdded;
+    ordered_json object = {{"pointer", change.change.pointer},
+                           {"kind", removed ? "removed" : added ? "added" : "replaced"}};
+    if (!added) object["before"] = change.change.before;
+    if (!removed) object["after"] = change.change.after;
+    if (change.step >= 0) object.update(WriterJson((removed ? from : to).steps(change.step)));
+    list.push_back(std::move(object));
+  }
+  return {{"from", end(from)}, {"to", end(to)}, {"json_patch", patch}, {"changes", list}};
+}
+
 std::string FormatBlame(const v1::OciSpecHistory& history, const std::vector<BlameLine>& lines) {
-  Table table({"WRITTEN BY", "POINTER", "VALUE"});
+  Table table({"WRITTEN BY", "POINTER", "VALUE", "BEFORE"});
   for (const BlameLine& line : lines) {
+    std::string before;
+    for (const int step : line.before) {
+      absl::StrAppend(&before, before.empty() ? "" : ", ", ActorText(history.steps(step)));
+    }
     table.AddRow({line.step < 0 ? "" : ActorText(history.steps(line.step)),
-                  line.pointer.empty() ? "/" : line.pointer, Compact(line.value)});
+                  line.pointer.empty() ? "/" : line.pointer, Compact(line.value), before});
   }
   return table.Format();
 }
@@ -151,13 +204,10 @@ ordered_json BlameJson(const v1::OciSpecHistory& history, const std::vector<Blam
   ordered_json list = ordered_json::array();
   for (const BlameLine& line : lines) {
     ordered_json object = {{"pointer", line.pointer}, {"value", ordered_json(line.value)}};
-    if (line.step >= 0) {
-      const v1::SpecStep& step = history.steps(line.step);
-      object["step"] = step.index();
-      object["actor"] = step.actor();
-      object["actor_kind"] = EnumText(step.actor_kind());
-      object["source_file"] = step.source_file();
-    }
+    if (line.step >= 0) object.update(WriterJson(history.steps(line.step)));
+    ordered_json before = ordered_json::array();
+    for (const int step : line.before) before.push_back(WriterJson(history.steps(step)));
+    object["before"] = std::move(before);
     list.push_back(std::move(object));
   }
   return list;

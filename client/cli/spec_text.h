@@ -28,7 +28,15 @@ struct DiffStyle {
 absl::StatusOr<std::string> FormatSpecDiff(const v1::OciSpecHistory& history,
                                            const DiffStyle& style);
 
-// One line a value, with its writer.
+// What differs between two final specs, grouped by who wrote it.
+std::string FormatFinalChanges(const v1::OciSpecHistory& from, const v1::OciSpecHistory& to,
+                               const std::vector<FinalChange>& changes, bool color);
+nlohmann::ordered_json FinalChangesJson(const v1::OciSpecHistory& from,
+                                        const v1::OciSpecHistory& to,
+                                        const std::vector<FinalChange>& changes,
+                                        const nlohmann::json& patch);
+
+// One line a value, with its writer and those before.
 std::string FormatBlame(const v1::OciSpecHistory& history, const std::vector<BlameLine>& lines);
 nlohmann::ordered_json BlameJson(const v1::OciSpecHistory& history,
                                  const std::vector<BlameLine>& lines);

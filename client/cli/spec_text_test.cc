@@ -87,5 +87,29 @@ TEST(HistoryJson, FinalIsTheDocumentItself) {
   EXPECT_EQ(HistoryJson(history, v1::SPEC_VIEW_FINAL).dump(), R"({"hostname":"b"})");
 }
 
+TEST(FormatFinalChanges, GroupsByWhoWroteThem) {
+  v1::OciSpecHistory to;
+  AddStep(to, v1::SpecStep::BUNDLE, "config.json",
+          R"([{"op":"add","path":"","value":{"hostname":"a","env":["GPU=0"]}}])");
+  AddStep(to, v1::SpecStep::CDI, "vendor.com/gpu=1",
+          R"([{"op":"add","path":"/gpu","value":true}])");
+  v1::OciSpecHistory from;
+  AddStep(from, v1::SpecStep::BUNDLE, "config.json",
+          R"([{"op":"add","path":"","value":{"hostname":"b","env":["GPU=0"],"old":1}}])");
+  nlohmann::json patch;
+  const auto changes = CompareFinals(from, to, patch);
+  ASSERT_TRUE(changes.ok()) << changes.status();
+  EXPECT_EQ(FormatFinalChanges(from, to, *changes, false),
+            "bundle config.json\n"
+            "  - /old  1\n"
+            "bundle config.json\n"
+            "  ~ /hostname  \"b\" -> \"a\"\n"
+            "cdi vendor.com/gpu=1\n"
+            "  + /gpu  true\n");
+  const auto json = FinalChangesJson(from, to, *changes, patch);
+  EXPECT_EQ(json["changes"].size(), 3u);
+  EXPECT_EQ(json["json_patch"], patch);
+}
+
 }  // namespace
 }  // namespace ocid::cli
