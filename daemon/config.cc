@@ -212,6 +212,15 @@ const std::vector<Option>& Options() {
        "NRI plugins may replace what the caller of create asked for; each time is recorded",
        Kind::kSwitch, [](Config& c, Value v) { return SetBool(c.plugins_override_request, v); },
        [](const Config& c) -> Values { return {c.plugins_override_request ? "true" : "false"}; }},
+      {"seccomp-profile", "PROFILE",
+       "Of containers of images: default (built in), unconfined, or the path of a profile",
+       Kind::kValue,
+       [](Config& c, Value v) {
+         if (v != "default" && v != "unconfined") return SetAbsolutePath(c.seccomp_profile, v);
+         c.seccomp_profile = v;
+         return absl::OkStatus();
+       },
+       [](const Config& c) -> Values { return {c.seccomp_profile}; }},
       {"supervisor", "PATH",
        "The supervisor's program; default: ocid-supervisor beside ocid, or in ../libexec/ocid",
        Kind::kValue, [](Config& c, Value v) { return SetAbsolutePath(c.supervisor, v); },

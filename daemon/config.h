@@ -41,6 +41,7 @@ struct DaemonConfig {
   std::vector<std::string> nri_validator;  // ParseDefaultValidator; empty: there is none
   bool plugins_override_request = false;
   std::string supervisor;  // empty: found beside the daemon's executable
+  std::string seccomp_profile = "default";  // or "unconfined", or an absolute path
   LogLevel log_level = LogLevel::kInfo;
   LogFormat log_format = LogFormat::kText;
   int max_threads = 64;

@@ -58,7 +58,7 @@ TEST(Config, EveryKeyOfTheFileIsRead) {
       "root: /r\nstate: /s\nlisten: unix:///l\nlisten-group: staff\ncgroup-manager: cgroupfs\n"
       "cgroup-parent: mine\nallow-missing-controllers: true\ncdi-spec-dir:\n- /a\n- /b\n"
       "supervisor: /x/ocid-supervisor\nlog-level: debug\nlog-format: json\nmax-threads: 7\n"
-      "container-queue: 8\nlaunch-timeout: 2m\ndrain-timeout: 1500ms\n",
+      "seccomp-profile: /p.json\ncontainer-queue: 8\nlaunch-timeout: 2m\ndrain-timeout: 1500ms\n",
       "f", config);
   ASSERT_TRUE(status.ok()) << status;
   EXPECT_EQ(config.listen, std::vector<std::string>{"unix:///l"});
@@ -70,6 +70,7 @@ TEST(Config, EveryKeyOfTheFileIsRead) {
   EXPECT_EQ(config.supervisor, "/x/ocid-supervisor");
   EXPECT_EQ(config.log_level, LogLevel::kDebug);
   EXPECT_EQ(config.log_format, LogFormat::kJson);
+  EXPECT_EQ(config.seccomp_profile, "/p.json");
   EXPECT_EQ(config.max_threads, 7);
   EXPECT_EQ(config.container_queue, 8);
   EXPECT_EQ(config.launch_timeout, absl::Minutes(2));

@@ -38,6 +38,7 @@
 #include "daemon/nri/default_validator.h"
 #include "daemon/nri/nri_host.h"
 #include "daemon/server.h"
+#include "daemon/spec/seccomp_default.h"
 #include "daemon/watchdog.h"
 #include "runtime/base/unique_fd.h"
 #include "runtime/cgroup/cgroup_manager.h"
@@ -180,9 +181,13 @@ absl::StatusOr<Core> OpenCore(const DaemonConfig& config, ExitCode& code) {
   const absl::StatusOr<DefaultValidatorOptions> validator =
       ParseDefaultValidator(config.nri_validator);
   if (!validator.ok()) return validator.status();
+  absl::StatusOr<std::shared_ptr<const SeccompDefault>> seccomp =
+      LoadSeccompDefault(config.seccomp_profile);
+  if (!seccomp.ok()) return seccomp.status();
   options.compiler = MakePipelineCompiler(
       {.devices = core.devices.get(),
        .images = rootfs->get(),
+       .image_seccomp = *std::move(seccomp),
        .host = ReadHostFacts(),
        .plugins = {.host = DescribeAdjustmentHost(**cgroups), .validator = *validator},
        .default_cgroups_path = [config, kind = (*cgroups)->kind()](const std::string& id) {

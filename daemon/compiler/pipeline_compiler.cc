@@ -178,6 +178,7 @@ class PipelineCompiler final : public SpecCompiler {
     }
     absl::StatusOr<ImageRunConfig> image = options_.images->RunConfig(container_id, name);
     if (!image.ok()) return image.status();
+    request.image_seccomp = options_.image_seccomp;
     request.image_rootfs = options_.images->PathFor(container_id, image->record.manifest);
     request.image = std::make_shared<const ImageRunConfig>(*std::move(image));
     return absl::OkStatus();

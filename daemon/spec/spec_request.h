@@ -67,6 +67,7 @@ struct SpecOverrides {
   std::string resources_json;
 };
 
+struct SeccompDefault;  // daemon/spec/seccomp_default.h
 struct ImageRunConfig;  // daemon/image/image_store.h
 class PluginCalls;      // daemon/nri/plugin_calls.h
 
@@ -81,6 +82,8 @@ struct SpecRequest {
   std::string image_rootfs;
   // uid and gid of the one user that a rootless bundle of the image is for.
   std::optional<std::pair<uint32_t, uint32_t>> image_owner;
+  // What a container of an image gets as its seccomp profile. Null: none.
+  std::shared_ptr<const SeccompDefault> image_seccomp;
   SpecOverrides overrides;
   // Qualified CDI device names, in the order of the request. Those that annotations with the prefix
   // cdi.k8s.io/ ask for come on top.

@@ -5,9 +5,11 @@
 #include <string_view>
 
 #include "absl/strings/str_cat.h"
+#include "daemon/spec/seccomp_default.h"
 #include "daemon/spec/transformers/transformers.h"
 #include "runtime/oci/json_pointer.h"
 #include "runtime/oci/spec_edit.h"
+#include "runtime/seccomp/seccomp_template.h"
 
 namespace ocid {
 namespace {
@@ -55,6 +57,17 @@ absl::Status SetCgroupsPath(const std::string& path, SpecEdit& edit) {
   return absl::OkStatus();
 }
 
+absl::Status SetSeccomp(const SeccompDefault& profile, SpecEdit& edit) {
+  const Json* bounding = ResolvePointer(edit.spec.json(), "/process/capabilities/bounding");
+  const absl::StatusOr<Json*> linux_object = EnsureObject({"linux"}, edit.spec.json());
+  if (!linux_object.ok()) return linux_object.status();
+  absl::StatusOr<Json> resolved =
+      ResolveSeccompTemplate(profile.profile, SeccompTargetHere(StringsOf(bounding)));
+  if (!resolved.ok()) return resolved.status();
+  (**linux_object)["seccomp"] = *std::move(resolved);
+  return absl::OkStatus();
+}
+
 absl::Status Transform(const SpecRequest& request, SpecEditor& editor) {
   const auto step = [&editor](std::string_view name, const SpecEditor::EditFunction& edit) {
     return editor.Edit({.kind = ActorKind::kDefault, .name = std::string(name)}, edit);
@@ -68,8 +81,16 @@ absl::Status Transform(const SpecRequest& request, SpecEditor& editor) {
                   [&](SpecEdit& edit) { return MakeSourcesAbsolute(bundle, edit); });
     if (!status.ok()) return status;
   }
-  return step("defaults:cgroups-path",
-              [&](SpecEdit& edit) { return SetCgroupsPath(request.default_cgroups_path, edit); });
+  absl::Status status = step("defaults:cgroups-path", [&](SpecEdit& edit) {
+    return SetCgroupsPath(request.default_cgroups_path, edit);
+  });
+  if (!status.ok() || request.image == nullptr || request.image_seccomp == nullptr) return status;
+  const SeccompDefault& profile = *request.image_seccomp;
+  return editor.Edit({.kind = ActorKind::kDefault,
+                      .name = "defaults:seccomp",
+                      .source_file = profile.source_file,
+                      .source_sha256 = profile.source_sha256},
+                     [&](SpecEdit& edit) { return SetSeccomp(profile, edit); });
 }
 
 }  // namespace

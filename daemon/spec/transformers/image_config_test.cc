@@ -1,10 +1,12 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 
 #include "daemon/image/image_store.h"
+#include "daemon/spec/seccomp_default.h"
 #include "daemon/spec/spec_pipeline.h"
 #include "daemon/spec/transformers/transformers.h"
 #include "runtime/base/error_details.h"
@@ -32,8 +34,10 @@ ImageRunConfig MakeImage() {
           .user = {}};
 }
 
-SpecResult Convert(const ImageRunConfig& image) {
+SpecResult Convert(const ImageRunConfig& image,
+                   std::shared_ptr<const SeccompDefault> seccomp = nullptr) {
   SpecRequest request;
+  request.image_seccomp = std::move(seccomp);
   request.container_id = "c";
   request.image = std::make_shared<const ImageRunConfig>(image);
   request.image_rootfs = "/rootfs";
@@ -71,6 +75,24 @@ TEST(ImageConfigTransformer, ConvertsWhatTheImageSays) {
     "org.opencontainers.image.exposedPorts": "80/tcp,443",
     "org.opencontainers.image.os": "linux", "org.opencontainers.image.stopSignal": "SIGQUIT",
     "org.opencontainers.image.variant": "v8"})"));
+}
+
+TEST(ImageConfigTransformer, TheDefaultSeccompProfileIsAStepOfItsOwn) {
+  ImageRunConfig image = MakeImage();
+  image.config.cmd = {"sh"};
+  const auto seccomp = LoadSeccompDefault("default");
+  ASSERT_TRUE(seccomp.ok()) << seccomp.status();
+  const SpecResult result = Convert(image, *seccomp);
+  const json& profile = result.spec.json()["linux"]["seccomp"];
+  EXPECT_EQ(profile["defaultAction"], "SCMP_ACT_ERRNO");
+  EXPECT_GT(profile["syscalls"].size(), 20u);
+  const std::vector<SpecStep>& steps = result.journal.steps();
+  const auto step = std::find_if(steps.begin(), steps.end(), [](const SpecStep& candidate) {
+    return candidate.actor.name == "defaults:seccomp";
+  });
+  ASSERT_NE(step, steps.end());
+  EXPECT_EQ(json::parse(step->patch).size(), 1u);
+  EXPECT_FALSE(Convert(image).spec.json()["linux"].contains("seccomp"));
 }
 
 TEST(ImageConfigTransformer, AddsAPathAndAHomeWhereTheImageHasNone) {

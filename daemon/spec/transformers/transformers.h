@@ -16,6 +16,7 @@
 //   defaults:root-path      /root/path made absolute, relative to the bundle
 //   defaults:mount-sources  sources of bind mounts likewise
 //   defaults:cgroups-path   /linux/cgroupsPath, where the bundle has none
+//   defaults:seccomp        /linux/seccomp, for a container of an image: an image cannot say
 //
 // All are safe to use from several threads.
 #ifndef OCID_DAEMON_SPEC_TRANSFORMERS_TRANSFORMERS_H_
