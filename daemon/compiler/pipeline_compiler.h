@@ -21,7 +21,7 @@ class ImageRootfs;
 struct PipelineCompilerOptions {
   CdiRegistry* devices = nullptr;  // must outlive the compiler; null: no devices
   const ImageRootfs* images = nullptr;  // must outlive the compiler; null: no images
-  std::shared_ptr<const SeccompDefault> image_seccomp;  // null: none
+  std::shared_ptr<const SeccompDefault> image_seccomp = nullptr;  // null: none
   HostFacts host;
   NriPluginsOptions plugins = {};
   // linux.cgroupsPath of a container whose bundle and request name none.

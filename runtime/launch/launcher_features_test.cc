@@ -291,6 +291,20 @@ TEST_F(LauncherFeatures, AGroupOfResctrlIsMadeFilledAndJoined) {
 
 // ---- seccomp agents
 
+// A place for an agent's socket: a socket's path has at most 107 bytes, and a bundle's may have more.
+class SocketFolder {
+ public:
+  SocketFolder() { EXPECT_NE(mkdtemp(path_.data()), nullptr); }
+  SocketFolder(const SocketFolder&) = delete;
+  SocketFolder& operator=(const SocketFolder&) = delete;
+  ~SocketFolder() { fs::remove_all(path_); }
+
+  std::string operator/(const std::string& name) const { return path_ + "/" + name; }
+
+ private:
+  std::string path_ = "/tmp/ocid-agent-XXXXXX";
+};
+
 class Agent {
  public:
   explicit Agent(const std::string& path) {
@@ -359,7 +373,8 @@ json NotifyProfile(const std::string& socket) {
 }
 
 TEST_F(LauncherFeatures, ASeccompAgentIsAskedAboutSystemCalls) {
-  const std::string socket = bundle_->path() + "/agent";
+  const SocketFolder folder;
+  const std::string socket = folder / "agent";
   for (const bool unprivileged : {true, false}) {
     spec_["process"]["noNewPrivileges"] = unprivileged;
     spec_["linux"]["seccomp"] = NotifyProfile(socket);
@@ -390,7 +405,8 @@ TEST_F(LauncherFeatures, ASeccompAgentIsAskedAboutSystemCalls) {
 
 TEST_F(LauncherFeatures, AProfileMayAskAboutEverythingAfterTheFilterIsLoaded) {
   // Even the system calls that hand over the listener: none is made by a process with the filter.
-  const std::string socket = bundle_->path() + "/agent";
+  const SocketFolder folder;
+  const std::string socket = folder / "agent";
   spec_["linux"]["seccomp"] = NotifyProfile(socket);
   spec_["linux"]["seccomp"]["syscalls"][0]["names"] = {"sendmsg",  "recvmsg", "write", "read",
                                                        "mkdir",    "futex",   "close", "nanosleep",
@@ -403,13 +419,15 @@ TEST_F(LauncherFeatures, AProfileMayAskAboutEverythingAfterTheFilterIsLoaded) {
 }
 
 TEST_F(LauncherFeatures, AnAgentThatIsNotThereFailsTheStart) {
-  spec_["linux"]["seccomp"] = NotifyProfile(bundle_->path() + "/nobody");
+  const SocketFolder folder;
+  spec_["linux"]["seccomp"] = NotifyProfile(folder / "nobody");
   const RunResult result = Shell("true");
   EXPECT_TRUE(Has(result.failure_text, "tell the seccomp listener: ENOENT")) << result.failure_text;
 }
 
 TEST_F(LauncherFeatures, AnExecHasAnAgentOfItsOwn) {
-  const std::string socket = bundle_->path() + "/agent";
+  const SocketFolder folder;
+  const std::string socket = folder / "agent";
   spec_["linux"]["seccomp"] = NotifyProfile(socket);
   std::unique_ptr<TestContainer> container;
   pid_t pid = 0;

@@ -30,6 +30,8 @@ def test_the_spec_of_a_docker_container(engine, rootfs):
         if mount["type"] == "bind":  # files that Docker made for that container
             mount["source"] = str(engine.folder / os.path.basename(mount["source"]))
             pathlib.Path(mount["source"]).write_text(f"docker's {mount['destination']}\n")
+    if not os.path.exists("/sys/module/apparmor"):  # not in every kernel
+        del spec["process"]["apparmorProfile"]
     spec["hooks"]["prestart"][0]["path"] = "/bin/true"  # /proc/30416/exe was Docker's network helper
     spec["process"]["args"] = ["sh", "-c", "cat /etc/hosts /etc/hostname /etc/resolv.conf; id -G; "
                                "grep -E 'Seccomp:|CapEff' /proc/self/status; "
