@@ -130,7 +130,7 @@ def test_systemctl_shows_the_limits_that_were_asked_for_and_they_survive_reloads
 
         stats = api.stats("limited")
         assert stats.memory.limit_bytes == 80 * MIB and stats.pids.limit == 40 and stats.pids.current >= 1
-        assert stats.cpu.usage_ns > 0 and stats.cpu.throttled_periods > 0
+        assert stats.cpu.usage_ns > 0 and stats.cpu.periods > 0
         assert stats.memory.HasField("pressure") and stats.cpu.HasField("pressure") and stats.io.HasField("pressure")
         assert [h.limit_bytes for h in stats.hugetlb if h.page_size == "2MB"] == [4 * MIB]
     finally:
