@@ -10,7 +10,9 @@ namespace ocid {
 ThreadPool::ThreadPool(std::string name, int max_threads)
     : name_(std::move(name)), max_threads_(static_cast<size_t>(std::max(max_threads, 1))) {}
 
-ThreadPool::~ThreadPool() {
+ThreadPool::~ThreadPool() { Shutdown(); }
+
+void ThreadPool::Shutdown() {
   std::vector<std::thread> threads;
   {
     MutexLock lock(mutex_);
@@ -21,10 +23,15 @@ ThreadPool::~ThreadPool() {
     threads_.clear();
   }
   for (std::thread& thread : threads) thread.join();
+  std::deque<absl::AnyInvocable<void()>> late;  // dies outside the lock
+  MutexLock lock(mutex_);
+  closed_ = true;
+  late.swap(queue_);
 }
 
 void ThreadPool::Post(absl::AnyInvocable<void()> work) {
   MutexLock lock(mutex_);
+  if (closed_) return;
   queue_.push_back(std::move(work));
   // Every queued item beyond the idle threads deserves a thread of its own.
   if (queue_.size() > idle_ && threads_.size() < max_threads_ && !stopping_) {

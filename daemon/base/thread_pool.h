@@ -5,7 +5,7 @@
 // threads busy waits, first come, first served. Nothing may wait on this pool for other work of the
 // same pool.
 //
-// Thread-safe. Post does not block. The destructor runs what was posted and joins.
+// Thread-safe. Post does not block.
 #ifndef OCID_DAEMON_BASE_THREAD_POOL_H_
 #define OCID_DAEMON_BASE_THREAD_POOL_H_
 
@@ -30,6 +30,10 @@ class ThreadPool {
 
   void Post(absl::AnyInvocable<void()> work);
 
+  // Runs what was posted, also by that work itself, and ends the threads. What is posted afterwards is
+  // dropped: who uses the pool may outlive its work. Once; the destructor does it otherwise.
+  void Shutdown();
+
   // Threads started so far.
   int threads() const;
 
@@ -44,6 +48,7 @@ class ThreadPool {
   std::vector<std::thread> threads_ ABSL_GUARDED_BY(mutex_);
   size_t idle_ ABSL_GUARDED_BY(mutex_) = 0;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  bool closed_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace ocid

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <future>
+#include <memory>
 
 #include "gtest/gtest.h"
 
@@ -57,6 +58,18 @@ TEST(ThreadPool, DestructorRunsWhatWasPostedEvenByWork) {
     }
   }
   EXPECT_EQ(runs.load(), 100);
+}
+
+TEST(ThreadPool, WorkPostedAfterTheShutdownIsDropped) {
+  std::atomic<int> runs{0};
+  ThreadPool pool("test", 2);
+  pool.Post([&] { ++runs; });
+  pool.Shutdown();
+  EXPECT_EQ(runs.load(), 1);
+  const auto owned = std::make_shared<int>(1);
+  pool.Post([&runs, owned] { ++runs; });
+  EXPECT_EQ(runs.load(), 1);
+  EXPECT_EQ(owned.use_count(), 1) << "and what it owned is gone";
 }
 
 }  // namespace

@@ -67,10 +67,9 @@ class ContainerManagerImpl final : public ContainerManager, private PluginTarget
  public:
   explicit ContainerManagerImpl(ManagerParts parts)
       : parts_(std::move(parts)),
-        pool_(std::make_unique<ThreadPool>(
-            "operations", parts_.options.max_threads +
-                              (parts_.options.plugins == nullptr ? 0 : kPluginThreads))),
-        writers_(std::make_unique<ThreadPool>("writers", kWriterThreads)),
+        pool_("operations", parts_.options.max_threads +
+                                (parts_.options.plugins == nullptr ? 0 : kPluginThreads)),
+        writers_("writers", kWriterThreads),
         requests_(*parts_.timers),
         services_{.store = *parts_.store,
                   .events = *parts_.events,
@@ -81,8 +80,8 @@ class ContainerManagerImpl final : public ContainerManager, private PluginTarget
                   .cgroups = *parts_.options.cgroups,
                   .oom_watcher = parts_.oom_watcher.get(),
                   .timers = *parts_.timers,
-                  .pool = *pool_,
-                  .writers = *writers_,
+                  .pool = pool_,
+                  .writers = writers_,
                   .lane_capacity = parts_.options.lane_capacity,
                   .launch_timeout = parts_.options.launch_timeout,
                   .control_timeout = parts_.options.control_timeout,
@@ -105,12 +104,13 @@ class ContainerManagerImpl final : public ContainerManager, private PluginTarget
     if (waited > absl::ZeroDuration()) {
       Log(LogLevel::kInfo, "waited for systemd", {{"time", absl::FormatDuration(waited)}});
     }
-    // Whoever calls in from outside goes first, then those who work, then what they work with.
-    parts_.options.supervisors.reset();
+    // Who works ends first, while all that the work needs is there; then those who would call in from
+    // outside, whose work is dropped now: the next daemon finds it.
+    pool_.Shutdown();
+    writers_.Shutdown();
     parts_.oom_watcher.reset();
     parts_.timers.reset();
-    pool_.reset();
-    writers_.reset();
+    parts_.options.supervisors.reset();
   }
 
   absl::StatusOr<RecoveryReport> Recover() override;
@@ -307,8 +307,8 @@ class ContainerManagerImpl final : public ContainerManager, private PluginTarget
   }
 
   ManagerParts parts_;
-  std::unique_ptr<ThreadPool> pool_;
-  std::unique_ptr<ThreadPool> writers_;
+  ThreadPool pool_;
+  ThreadPool writers_;
   RequestLog requests_;
   ContainerServices services_;
 
@@ -461,7 +461,7 @@ void ContainerManagerImpl::RenderOciSpec(const v1::RenderOciSpecRequest& request
   if (!valid.ok()) return done(valid);
   const absl::Status implemented = CheckImplemented(request.config());
   if (!implemented.ok()) return done(implemented);
-  pool_->Post([this, request, id, done = Tracked(std::move(done))]() mutable {
+  pool_.Post([this, request, id, done = Tracked(std::move(done))]() mutable {
     const absl::StatusOr<GeneratedSpec> generated =
         services_.compiler.Generate(id, request.config(), services_.timers.Now(), nullptr);
     if (!generated.ok()) return done(PublicError(generated.status()));
@@ -502,7 +502,7 @@ absl::StatusOr<RecoveryReport> ContainerManagerImpl::Recover() {
       MutexLock lock(mutex_);
       ++under_way_;
     }
-    pool_->Post([this, id, &report, &report_mutex] {
+    pool_.Post([this, id, &report, &report_mutex] {
       auto container = std::make_shared<Container>(id, services_);
       // In the index first: a delete that it asks for finds it there.
       {

@@ -24,15 +24,6 @@ def live_once(api, containers, bundle, name):
     return code
 
 
-def steady_census(daemon):
-    """What there is once nothing goes away any more: systemd removes a deleted container's cgroup on its own."""
-    census = None
-    while daemon.census() != census:
-        census = daemon.census()
-        time.sleep(0.2)
-    return census
-
-
 def settle(daemon, expected):
     """What the kernel removes a moment later, such as a supervisor's last mount, is given that moment."""
     deadline = time.monotonic() + 15
@@ -47,7 +38,7 @@ def test_two_hundred_in_a_row(api, fresh_daemon):
     with api.channel(daemon.socket) as channel:
         containers = api.container_grpc.ContainerServiceStub(channel)
         assert live_once(api, containers, bundle, "warm-up") == 0
-        before = steady_census(daemon)
+        before = daemon.steady_census()
         assert [live_once(api, containers, bundle, f"c{i}") for i in range(200)] == [0] * 200
         settle(daemon, before)
 
@@ -59,7 +50,7 @@ def test_two_hundred_by_eight_clients_at_once(api, fresh_daemon):
     stubs = [api.container_grpc.ContainerServiceStub(channel) for channel in channels]
     for i, stub in enumerate(stubs):
         assert live_once(api, stub, bundle, f"warm-up-{i}") == 0
-    before = steady_census(daemon)
+    before = daemon.steady_census()
     codes, failures = [], []
 
     def client(number):
@@ -93,6 +84,6 @@ def test_a_hundred_execs_leave_nothing_in_daemon_or_supervisor(api, fresh_daemon
             return execs.Wait(api.exec.WaitExecRequest(container_id="host", exec_id=name), timeout=60).exit_status.code
 
         assert run_one("warm-up") == 0
-        before = steady_census(daemon)
+        before = daemon.steady_census()
         assert [run_one(f"e{i}") for i in range(100)] == [0] * 100
         settle(daemon, before)

@@ -89,7 +89,7 @@ def test_a_killed_supervisor_stops_its_container(fresh_daemon):
 @pytest.mark.parametrize("round_number", range(8))
 def test_killed_in_the_middle_of_creates_it_keeps_or_undoes_each_as_a_whole(fresh_daemon, round_number):
     daemon = fresh_daemon
-    clean = daemon.census()
+    clean = daemon.steady_census()
     bundle = daemon.bundle("sleep", "1000")
     clients = [daemon.spawn("create", "--bundle", bundle, f"c{i}") for i in range(6)]
     # The rounds spread the kill over the phases of a create.

@@ -146,10 +146,19 @@ class Daemon:
             "mounts": len(pathlib.Path("/proc/self/mountinfo").read_text().splitlines()),
             "daemon mounts": len(pathlib.Path(f"/proc/{pid}/mountinfo").read_text().splitlines()),
             "descriptors": len(os.listdir(f"/proc/{pid}/fd")),
-            "cgroups": len(descendants(self.cgroup_parent)),
+            # Each once: systemd decides in which hierarchies of a hybrid host a unit is.
+            "cgroups": len({path.split(self.cgroup_parent, 1)[1] for path in descendants(self.cgroup_parent)}),
             "container folders": sorted(os.listdir(self.root / "containers")),
             "state folders": sorted(os.listdir(self.state / "containers")),
         }
+
+    def steady_census(self):
+        """A census once nothing comes or goes any more: systemd makes and removes cgroups on its own time."""
+        census = None
+        while self.census() != census:
+            census = self.census()
+            time.sleep(0.2)
+        return census
 
     def changes(self, before):
         """What differs from a census of before. Fewer descriptors are no change: the daemon closes a
