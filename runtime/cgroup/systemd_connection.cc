@@ -17,6 +17,7 @@ namespace {
 constexpr char kService[] = "org.freedesktop.systemd1";
 constexpr char kManagerPath[] = "/org/freedesktop/systemd1";
 constexpr char kManager[] = "org.freedesktop.systemd1.Manager";
+constexpr absl::Duration kLongestGoodbye = absl::Seconds(1);
 
 uint64_t Microseconds(const Deadline& deadline) {
   return static_cast<uint64_t>(std::max(deadline.PollMilliseconds(), 1)) * 1000;
@@ -152,7 +153,15 @@ absl::StatusOr<std::unique_ptr<SystemdConnection>> SystemdConnection::Open() {
   return connection;
 }
 
-SystemdConnection::~SystemdConnection() { sd_bus_flush_close_unref(bus_); }
+SystemdConnection::~SystemdConnection() {
+  const Deadline deadline(kLongestGoodbye);
+  int result = 1;
+  while (unanswered_ > 0 && result >= 0 && !deadline.Passed()) {
+    result = sd_bus_process(bus_, nullptr);
+    if (result == 0) result = sd_bus_wait(bus_, Microseconds(deadline));
+  }
+  sd_bus_flush_close_unref(bus_);
+}
 
 bool SystemdConnection::Alive() {
   int result = 1;
@@ -182,9 +191,13 @@ absl::StatusOr<BusMessage> SystemdConnection::Call(const BusMessage& request,
 }
 
 void SystemdConnection::Send(const BusMessage& request) {
-  if (sd_bus_message_set_expect_reply(request.get(), 0) < 0) return;
-  const int sent = sd_bus_send(bus_, request.get(), nullptr);
-  static_cast<void>(sent);  // a connection that broke is seen by whoever takes it next
+  const int sent = sd_bus_call_async(bus_, nullptr, request.get(), &OnReply, this, /*usec=*/0);
+  if (sent >= 0) ++unanswered_;  // a connection that broke is seen by whoever takes it next
+}
+
+int SystemdConnection::OnReply(sd_bus_message* /*message*/, void* self, sd_bus_error* /*error*/) {
+  --static_cast<SystemdConnection*>(self)->unanswered_;
+  return 0;
 }
 
 absl::Status SystemdConnection::CallJob(const BusMessage& request, const std::string& unit,

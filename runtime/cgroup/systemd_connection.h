@@ -26,6 +26,8 @@ using BusMessage = std::unique_ptr<sd_bus_message, UnrefMessage>;
 class SystemdConnection {
  public:
   static absl::StatusOr<std::unique_ptr<SystemdConnection>> Open();
+  // Stays, for a second at most, until what was sent is answered: systemd asks the bus about a sender,
+  // and refuses one that has gone.
   ~SystemdConnection();
   SystemdConnection(const SystemdConnection&) = delete;
   SystemdConnection& operator=(const SystemdConnection&) = delete;
@@ -38,7 +40,7 @@ class SystemdConnection {
   absl::StatusOr<BusMessage> Call(const BusMessage& request, const std::string& unit,
                                   const Deadline& deadline);
 
-  // Without an answer, good or bad.
+  // Waits for no answer, good or bad.
   void Send(const BusMessage& request);
 
   // Calls a method that answers with a job, and waits until that job is removed. The job's result
@@ -53,9 +55,11 @@ class SystemdConnection {
   explicit SystemdConnection(sd_bus* bus) : bus_(bus) {}
 
   int CallBus(const char* method, const std::string& argument);
+  static int OnReply(sd_bus_message* message, void* self, sd_bus_error* error);
   static int OnMessage(sd_bus_message* message, void* self, sd_bus_error* error);
 
   sd_bus* bus_;
+  int unanswered_ = 0;  // of Send
   std::vector<std::pair<std::string, std::string>> finished_jobs_;  // path, result
 };
 

@@ -46,6 +46,6 @@ def user_manager():
 
 @pytest.mark.parametrize("case", [
     "AutoIsSystemdWhereItRuns", "AContainerIsAScopeThatEndsWithIt", "ANameIsFreeAtOnceAfterARemoval",
-    "SliceAndNameComeFromThePathAndPropertiesFromTheRequest", "AnErrorLeavesNoUnitThatRuns", "ManyScopesComeAndGoAtOnce"])
+    "SliceAndNameComeFromThePathAndPropertiesFromTheRequest", "AnErrorLeavesNoUnit", "ManyScopesComeAndGoAtOnce"])
 def test_scopes_are_made_by_the_users_own_systemd(user, case):
     assert "[  PASSED  ] 1 test" in user(str(PROGRAM), f"--gtest_filter=SystemdTest.{case}")
