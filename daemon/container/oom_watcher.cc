@@ -25,6 +25,11 @@ constexpr absl::Duration kAfterV1Event[] = {
     absl::Milliseconds(8),   absl::Milliseconds(16), absl::Milliseconds(32),  absl::Milliseconds(64),
     absl::Milliseconds(128), absl::Milliseconds(256), absl::Milliseconds(512)};
 
+// v2 tells at most every 10 ms (CGROUP_FILE_NOTIFY_MIN_INTV), first that the limit was reached: what
+// happens right after that would be told when the container, its cgroup and the count may be gone.
+constexpr absl::Duration kAfterV2Event[] = {absl::Milliseconds(1), absl::Milliseconds(2),
+                                            absl::Milliseconds(4), absl::Milliseconds(7)};
+
 bool IsV1Memory(const CgroupPath& path) {
   const std::vector<std::string> names = absl::StrSplit(path.controllers, ',');
   return std::find(names.begin(), names.end(), "memory") != names.end();
@@ -143,6 +148,11 @@ void OomWatcher::OnInotify() {
     }
   }
   for (const std::shared_ptr<const Counter>& counter : counters) counter->Tell();
+  for (const absl::Duration delay : kAfterV2Event) {
+    timers_.After(delay, [counters] {
+      for (const std::shared_ptr<const Counter>& counter : counters) counter->Tell();
+    });
+  }
   poller_->Arm(inotify_poll_id_, /*readable=*/true, /*writable=*/false);
 }
 
