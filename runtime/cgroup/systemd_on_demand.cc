@@ -59,10 +59,6 @@ OCID_FORWARD(int, sd_bus_open_system, (sd_bus * *bus), (bus))
 OCID_FORWARD(int, sd_bus_open_user, (sd_bus * *bus), (bus))
 OCID_FORWARD(sd_bus*, sd_bus_close_unref, (sd_bus * bus), (bus))
 OCID_FORWARD(sd_bus*, sd_bus_flush_close_unref, (sd_bus * bus), (bus))
-OCID_FORWARD(int, sd_bus_send, (sd_bus * bus, sd_bus_message* message, uint64_t* cookie),
-             (bus, message, cookie))
-OCID_FORWARD(int, sd_bus_message_set_expect_reply, (sd_bus_message * message, int expected),
-             (message, expected))
 OCID_FORWARD(int, sd_bus_is_open, (sd_bus * bus), (bus))
 OCID_FORWARD(int, sd_bus_process, (sd_bus * bus, sd_bus_message** message), (bus, message))
 OCID_FORWARD(int, sd_bus_wait, (sd_bus * bus, uint64_t timeout), (bus, timeout))
@@ -73,6 +69,10 @@ OCID_FORWARD(int, sd_bus_call,
              (sd_bus * bus, sd_bus_message* message, uint64_t timeout, sd_bus_error* error,
               sd_bus_message** reply),
              (bus, message, timeout, error, reply))
+OCID_FORWARD(int, sd_bus_call_async,
+             (sd_bus * bus, sd_bus_slot** slot, sd_bus_message* message,
+              sd_bus_message_handler_t callback, void* context, uint64_t timeout),
+             (bus, slot, message, callback, context, timeout))
 OCID_FORWARD(int, sd_bus_message_new_method_call,
              (sd_bus * bus, sd_bus_message** message, const char* destination, const char* path,
               const char* interface, const char* member),

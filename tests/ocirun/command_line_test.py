@@ -214,3 +214,10 @@ def test_a_limit_that_nothing_can_enforce_names_the_controller_or_is_logged_wher
     log = tmp_path / "log"
     runtime("run", "--bundle", folder, "c1", globals_=("--allow-missing-controllers", "--log", str(log)))
     assert "nosuch" in log.read_text()
+
+
+def test_it_starts_with_the_c_library_alone():
+    """Each further library costs every start; libsystemd is loaded when systemd is asked for something."""
+    needed = subprocess.run(["ldd", OCIRUN], text=True, check=True, stdout=subprocess.PIPE).stdout
+    libraries = {pathlib.Path(line.split()[0]).name for line in needed.splitlines()}
+    assert libraries <= {"linux-vdso.so.1", "libc.so.6", "libm.so.6", "ld-linux-x86-64.so.2"}
