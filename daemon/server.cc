@@ -25,6 +25,7 @@
 #include "grpcpp/server.h"
 #include "grpcpp/server_builder.h"
 #include "grpcpp/server_posix.h"
+#include "proto/grpc/health/v1/health.pb.h"
 #include "runtime/base/mutex.h"
 
 namespace ocid {
@@ -213,6 +214,8 @@ absl::Status Server::Serve(ContainerManager& containers, CdiRegistry& devices,
   // Both are of the process: once is enough, and again does no harm.
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  // gRPC serves health without descriptors, which reflection would look for.
+  google::protobuf::LinkMessageReflection<grpc::health::v1::HealthCheckRequest>();
   grpc::ServerBuilder builder;
   SetTransport(builder);
   Services& services = *parts.services;

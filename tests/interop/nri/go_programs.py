@@ -97,6 +97,19 @@ def old_program():
     return _output_folder() / "old"
 
 
+def build_tool(folder, package, output):
+    """Builds a tool that the module in `folder` names, into the folder `output`; its path."""
+    _need_go()
+    source = output / "source"
+    shutil.copytree(folder, source, symlinks=False)
+    downloaded = _run(source, "mod", "download")
+    if downloaded.returncode != 0:
+        pytest.skip("Go modules cannot be had: " + downloaded.stdout.strip().splitlines()[-1])
+    built = _run(source, "build", "-o", f"{output}/", package)
+    assert built.returncode == 0, built.stdout
+    return output / package.rsplit("/", 1)[-1]
+
+
 @functools.cache
 def sample(name):
     """The path of an official sample plugin, unmodified."""

@@ -36,6 +36,8 @@ def install(root, *settings):
 
     `root` is where its data goes; `settings` are lines for [Service].
     """
+    systemd_sysusers = ["systemd-sysusers", pathlib.Path("deploy/systemd/ocid.sysusers").resolve()]
+    subprocess.run(systemd_sysusers, check=True)  # the socket's group
     for name in ("ocid.service", "ocid.socket"):
         (UNITS / name).write_text(pathlib.Path("deploy/systemd", name).read_text())
     drop_in = UNITS / "ocid.service.d"
