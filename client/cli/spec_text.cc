@@ -1,5 +1,6 @@
 #include "client/cli/spec_text.h"
 
+#include <algorithm>
 #include <cstddef>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -12,6 +13,7 @@
 #include "client/cli/output.h"
 #include "client/cli/proto_json.h"
 #include "client/cli/text.h"
+#include "runtime/oci/json_pointer.h"
 
 namespace ocid::cli {
 namespace {
@@ -25,6 +27,10 @@ constexpr std::string_view kGreen = "\x1b[32m";
 constexpr std::string_view kYellow = "\x1b[33m";
 constexpr std::string_view kMagenta = "\x1b[35m";
 constexpr std::string_view kPlain = "\x1b[0m";
+
+// Bytes of a value that still make a good line, and what the rest of a list may take: ", and 123 more]".
+constexpr size_t kLongValue = 160;
+constexpr size_t kElisionSize = 20;
 
 std::string Compact(const json& value) {
   return Printable(value.dump(-1, ' ', /*ensure_ascii=*/false, json::error_handler_t::replace));
@@ -48,19 +54,72 @@ std::string Heading(const v1::SpecStep& step, bool color) {
   return text + "\n";
 }
 
-std::string ChangeLine(const SpecChange& change, bool color) {
-  const std::string pointer = change.pointer.empty() ? "/" : Printable(change.pointer);
+// A list of many simple values by its first ones; everything else whole.
+std::string Shortened(const json& value) {
+  std::string whole = Compact(value);
+  if (whole.size() <= kLongValue || !value.is_array()) return whole;
+  std::string text;
+  size_t shown = 0;
+  for (const json& member : value) {
+    if (member.is_structured()) return whole;
+    const std::string next = Compact(member);
+    if (text.size() + next.size() > kLongValue) break;
+    absl::StrAppend(&text, text.empty() ? "[" : ",", next);
+    ++shown;
+  }
+  if (shown == 0) return whole;
+  return absl::StrCat(text, ", and ", value.size() - shown, " more]");
+}
+
+// A line for the value, or one for each of its members where the line would be a long one.
+void AppendValue(std::string_view mark, const std::string& pointer, const json& value,
+                 std::string_view paint, bool color, std::string* text) {
+  const std::string shown = Shortened(value);
+  if (!value.is_structured() || value.empty() || shown.size() <= kLongValue + kElisionSize) {
+    absl::StrAppend(
+        text,
+        Paint(color, paint,
+              absl::StrCat(std::string(mark), pointer.empty() ? "/" : Printable(pointer), "  ", shown)),
+        "\n");
+    return;
+  }
+  if (value.is_array()) {
+    for (size_t i = 0; i < value.size(); ++i) {
+      AppendValue(mark, JoinPointer(pointer, i), value[i], paint, color, text);
+    }
+    return;
+  }
+  for (const auto& [name, member] : value.items()) {
+    AppendValue(mark, JoinPointer(pointer, name), member, paint, color, text);
+  }
+}
+
+std::string ChangeText(const SpecChange& change, bool color) {
+  std::string text;
   switch (change.kind) {
     case SpecChange::Kind::kAdded:
-      return Paint(color, kGreen, absl::StrCat("  + ", pointer, "  ", Compact(change.after)));
+      AppendValue("  + ", change.pointer, change.after, kGreen, color, &text);
+      break;
     case SpecChange::Kind::kRemoved:
-      return Paint(color, kRed, absl::StrCat("  - ", pointer, "  ", Compact(change.before)));
+      AppendValue("  - ", change.pointer, change.before, kRed, color, &text);
+      break;
     case SpecChange::Kind::kReplaced:
-      return Paint(color, kYellow,
-                   absl::StrCat("  ~ ", pointer, "  ", Compact(change.before), " -> ",
-                                Compact(change.after)));
+      if (std::max(Compact(change.before).size(), Compact(change.after).size()) > kLongValue &&
+          (change.before.is_structured() || change.after.is_structured())) {
+        if (!change.before.empty()) {
+          AppendValue("  - ", change.pointer, change.before, kRed, color, &text);
+        }
+        AppendValue("  + ", change.pointer, change.after, kGreen, color, &text);
+        break;
+      }
+      text = absl::StrCat(
+          Paint(color, kYellow,
+                absl::StrCat("  ~ ", change.pointer.empty() ? "/" : Printable(change.pointer), "  ",
+                             Shortened(change.before), " -> ", Shortened(change.after))),
+          "\n");
+      break;
   }
-  return "";
+  return text;
 }
 
 std::string Remarks(const v1::SpecStep& step, bool color) {
@@ -139,7 +198,7 @@ absl::StatusOr<std::string> FormatSpecDiff(const v1::OciSpecHistory& history,
     if (previous == nullptr || !SameActor(*previous, step)) text += Heading(step, style.color);
     previous = &step;
     for (const SpecChange& change : *changes) {
-      absl::StrAppend(&text, ChangeLine(change, style.color), "\n");
+      text += ChangeText(change, style.color);
     }
     text += Remarks(step, style.color);
     if (changes->empty() && step.ignored().empty()) text += "  (nothing changed)\n";
@@ -160,7 +219,7 @@ std::string FormatFinalChanges(const v1::OciSpecHistory& from, const v1::OciSpec
     const auto& [stays, step] = group;
     if (step >= 0) text += Heading((stays ? to : from).steps(step), color);
     for (const SpecChange* change : members) {
-      absl::StrAppend(&text, ChangeLine(*change, color), "\n");
+      text += ChangeText(*change, color);
     }
   }
   return text;

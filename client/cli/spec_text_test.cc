@@ -51,6 +51,25 @@ TEST(FormatSpecDiff, AllStepsStartWithTheBundle) {
   EXPECT_TRUE(text->starts_with("bundle config.json\n")) << *text;
 }
 
+TEST(FormatSpecDiff, ALongValueIsALineForEachMemberAndALongListItsFirstOnes) {
+  nlohmann::json names = nlohmann::json::array();
+  for (int i = 0; i < 300; ++i) names.push_back("call_" + std::to_string(i));
+  const nlohmann::json seccomp = {{"defaultAction", "SCMP_ACT_ERRNO"},
+                                  {"syscalls", {{{"action", "SCMP_ACT_ALLOW"}, {"names", names}}}}};
+  v1::OciSpecHistory history;
+  AddStep(history, v1::SpecStep::NRI, "10-plugin",
+          nlohmann::json({{{"op", "add"}, {"path", ""}, {"value", {{"a/b", seccomp}}}}}).dump());
+  const auto text = FormatSpecDiff(history, {});
+  ASSERT_TRUE(text.ok()) << text.status();
+  EXPECT_EQ(*text,
+            "nri 10-plugin\n"
+            "  + /a~1b/defaultAction  \"SCMP_ACT_ERRNO\"\n"
+            "  + /a~1b/syscalls/0/action  \"SCMP_ACT_ALLOW\"\n"
+            "  + /a~1b/syscalls/0/names  [\"call_0\",\"call_1\",\"call_2\",\"call_3\",\"call_4\","
+            "\"call_5\",\"call_6\",\"call_7\",\"call_8\",\"call_9\",\"call_10\",\"call_11\","
+            "\"call_12\",\"call_13\",\"call_14\",\"call_15\",\"call_16\", and 283 more]\n");
+}
+
 TEST(FormatSpecDiff, ColorIsAskedFor) {
   EXPECT_EQ(FormatSpecDiff(Sample(), {}).value().find('\x1b'), std::string::npos);
   EXPECT_NE(FormatSpecDiff(Sample(), {.color = true, .all_steps = false}).value().find("\x1b[32m"),

@@ -117,6 +117,8 @@ void MeasureLifecycle(DaemonUnderTest& daemon) {
   subjects.push_back({"ocid: create, start, wait, delete over gRPC",
                       [&](int round) { daemon.LiveOnce("life-" + std::to_string(round)); }});
   AddRuntime("ocirun", "runtime/cli/ocirun", daemon.bundle(), subjects);
+  // Elsewhere it needs a bed: MakeCgroup2Bed.
+  if (DaemonUnderTest::UnderSystemd()) AddRuntime("crun", "crun", daemon.bundle(), subjects);
   AddRuntime("runc", "runc", daemon.bundle(), subjects);
   Measure(subjects);
   Print("life of /bin/true", subjects);
