@@ -50,6 +50,8 @@ def read(text=None):
             section, comment = line.removeprefix("# ---- "), []
         elif section is not None and line.startswith("# "):
             comment.append(line[2:])
+        elif any(words.startswith("Value: ") for words in comment):
+            raise ValueError(f"{FILE.name}: no key below `{comment[0]}`")
     return keys
 
 

@@ -76,9 +76,12 @@ def test_the_configuration_reference_is_made_from_the_default_configuration():
     assert not diff, f"run `deploy/man/pages --docs`:\n{diff}"
 
 
-def test_a_key_without_description_is_refused():
+def test_a_key_without_description_is_refused_and_so_is_the_reverse():
     with pytest.raises(ValueError, match="root: no `# Value"):
         REFERENCE.read("# ---- Places\n\n# Something.\n#root: /x\n")
+    with pytest.raises(ValueError, match="no key below `Something"):
+        REFERENCE.read("# ---- Places\n\n# Something.\n# Value: a. Default: b.\n\n"
+                       "# Else.\n# Value: c. Default: d.\n#root: /x\n")
 
 
 # ---- Manual pages
@@ -223,3 +226,15 @@ def test_the_guide_for_beginners_is_true(fresh_daemon, tmp_path):
         session.close()
     assert not wrong, "\n\n".join(wrong)
     assert fresh_daemon.ctl("list", "-q").stdout == ""
+
+
+def test_the_python_of_the_api_guide_is_true(daemon, tmp_path):
+    text = (DOCS / "api.md").read_text().split("## With Python")[1]
+    generate, = re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    program, = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    daemon.ctl("create", "--bundle", daemon.bundle("true"), "listed")
+    run("bash", "-ec", generate.replace("/usr/share/ocid", str(pathlib.Path(".").resolve())), cwd=tmp_path)
+    program = program.replace("/run/ocid/ocid.sock", str(daemon.socket))
+    said = run("/usr/bin/python3", "-c", program, cwd=tmp_path)
+    daemon.ctl("delete", "listed")
+    assert said == "listed CONTAINER_STATE_CREATED\n"

@@ -24,7 +24,9 @@ def _shape(line):
     line = re.sub(r"\b\d{4}-\d\d-\d\dT[\d:.]+Z", "N", line)
     line = re.sub(r"\b[A-Z][a-z]{2} +\d+ \d\d:\d\d\b", "N", line)
     line = re.sub(r"\b[0-9a-f]{12,64}\b", "N", line)
-    line = re.sub(r"\b\d+(\.\d+)*(\s?(ns|us|µs|ms|s|m|h|B|KiB|MiB|GiB))?\b", "N", line)
+    line = re.sub(r"\b\d+(\.\d+)?\s?(ns|us|µs|ms|s|m|h|B|KiB|MiB|GiB)\b", "N", line)
+    # Short ones say something: exit codes, generations.
+    line = re.sub(r"\b\d+(\.\d+)+\b|\b\d{3,}\b", "N", line)
     return re.sub(r"\s+", " ", line).strip()
 
 
