@@ -267,6 +267,20 @@ def test_a_purge_ends_containers_of_images_on_a_disk_of_their_own(rootfs):
     install(PACKAGES / "next/ocid.deb")
 
 
+@ONCE
+def test_a_purge_ends_containers_that_systemd_does_not_know(rootfs):
+    with open("/etc/ocid/ocid.yaml", "a", encoding="utf-8") as configuration:
+        configuration.write("cgroup-manager: cgroupfs\n")
+    run("systemctl", "restart", "ocid.service")
+    run("ocictl", "run", "-d", "--bundle", bundle(rootfs, "live", "sleep", "10000"), "unknown")
+    pid = listed("pid")["unknown"]
+    assert "/ocid/unknown\n" in pathlib.Path(f"/proc/{pid}/cgroup").read_text()
+    run("dpkg", "--purge", "ocid")
+    assert not alive(pid) and not DATA.exists() and not pathlib.Path("/etc/ocid").exists()
+    wait_until(lambda: not cgroups(), what="cgroups go")
+    install(PACKAGES / "next/ocid.deb")
+
+
 def test_a_purge_leaves_nothing(rootfs, before):
     names = ["one", "two", "three"]
     for name in names:
