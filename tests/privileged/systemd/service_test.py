@@ -57,6 +57,13 @@ def test_a_connection_starts_the_service(api):
     assert show("ocid.service", "ActiveState")["ActiveState"] == "active"
 
 
+def test_a_restart_of_the_socket_restarts_the_service(api, bundle):
+    first, daemon = api.run("web", bundle), service.main_pid()
+    systemctl("restart", "ocid.socket")
+    wait_until(lambda: service.main_pid() not in (0, daemon), what="another daemon")
+    assert api.get("web").pid == first.pid
+
+
 def test_restarts_stops_and_kills_of_the_service_leave_containers_alone(api, bundle):
     first = api.run("web", bundle)
     assert service.cgroup_of(first.pid).name == "ocid-web.scope"
