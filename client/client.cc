@@ -69,6 +69,7 @@ absl::Status ServerStream<Message>::Finish() {
 template class ServerStream<v1::LogEntry>;
 template class ServerStream<v1::Event>;
 template class ServerStream<v1::PullImageResponse>;
+template class ServerStream<v1::VerifyBundleResponse>;
 
 AttachStream::~AttachStream() {
   if (finished_) return;
@@ -255,6 +256,28 @@ absl::StatusOr<v1::InspectImageResponse> ImageClient::Inspect(
 absl::StatusOr<v1::UnpackImageResponse> ImageClient::Unpack(const v1::UnpackImageRequest& request,
                                                             CallOptions options) {
   return Call(*stub_, &v1::ImageService::Stub::Unpack, request, options, address_);
+}
+
+ServerStream<v1::VerifyBundleResponse> ImageClient::VerifyBundle(
+    const v1::VerifyBundleRequest& request, CallOptions options) {
+  std::unique_ptr<grpc::ClientContext> context = MakeContext(options);
+  auto reader = stub_->VerifyBundle(context.get(), request);
+  return {std::move(context), std::move(reader), address_};
+}
+
+absl::StatusOr<v1::DigestBundleResponse> ImageClient::DigestBundle(
+    const v1::DigestBundleRequest& request, CallOptions options) {
+  return Call(*stub_, &v1::ImageService::Stub::DigestBundle, request, options, address_);
+}
+
+absl::StatusOr<v1::SaveImageResponse> ImageClient::Save(const v1::SaveImageRequest& request,
+                                                        CallOptions options) {
+  return Call(*stub_, &v1::ImageService::Stub::Save, request, options, address_);
+}
+
+absl::StatusOr<v1::ImageUsage> ImageClient::GetUsage(CallOptions options) {
+  return Call(*stub_, &v1::ImageService::Stub::GetUsage, v1::GetImageUsageRequest(), options,
+              address_);
 }
 
 absl::StatusOr<v1::DeleteImageResponse> ImageClient::Delete(const v1::DeleteImageRequest& request,

@@ -168,6 +168,12 @@ class ImageClient {
   absl::StatusOr<v1::InspectImageResponse> Inspect(const v1::InspectImageRequest&,
                                                    CallOptions = {});
   absl::StatusOr<v1::UnpackImageResponse> Unpack(const v1::UnpackImageRequest&, CallOptions = {});
+  ServerStream<v1::VerifyBundleResponse> VerifyBundle(const v1::VerifyBundleRequest&,
+                                                      CallOptions = {});
+  absl::StatusOr<v1::DigestBundleResponse> DigestBundle(const v1::DigestBundleRequest&,
+                                                        CallOptions = {});
+  absl::StatusOr<v1::SaveImageResponse> Save(const v1::SaveImageRequest&, CallOptions = {});
+  absl::StatusOr<v1::ImageUsage> GetUsage(CallOptions = {});
   absl::StatusOr<v1::DeleteImageResponse> Delete(const v1::DeleteImageRequest&, CallOptions = {});
   absl::StatusOr<v1::PruneImagesResponse> Prune(const v1::PruneImagesRequest&, CallOptions = {});
 

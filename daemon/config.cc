@@ -13,10 +13,11 @@
 #include "absl/algorithm/container.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "daemon/base/version.h"
+#include "daemon/config_values.h"
+#include "daemon/image/manifest.h"
 #include "daemon/nri/default_validator.h"
 #include "daemon/nri/plugin_policy.h"
 #include "yaml-cpp/yaml.h"
@@ -47,6 +48,8 @@ Example:  ocid --root /tmp/o/root --state /tmp/o/state --listen unix:///tmp/o/oc
 
 absl::string_view View(std::string_view text) { return {text.data(), text.size()}; }
 
+constexpr uint64_t kMostBytes = uint64_t{1} << 50;
+
 enum class Kind { kValue, kList, kSwitch };
 
 // One key of the configuration: the command line, the file and --check-config all go by this table.
@@ -67,52 +70,23 @@ absl::Status AddValidatorOption(std::vector<std::string>& options, const std::st
   return parsed.status();
 }
 
-absl::Status SetAbsolutePath(std::string& field, const std::string& value) {
-  if (!absl::StartsWith(value, "/")) {
-    return absl::InvalidArgumentError(absl::StrCat(QuoteForLog(value), " is not an absolute path"));
-  }
-  if (value.find('\0') != std::string::npos) {
-    return absl::InvalidArgumentError(absl::StrCat(QuoteForLog(value), " holds a NUL"));
-  }
-  field = value;
-  return absl::OkStatus();
-}
-
-absl::Status SetNumber(int& field, const std::string& value, int min, int max) {
-  int number = 0;
-  if (!absl::SimpleAtoi(value, &number) || number < min || number > max) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(QuoteForLog(value), " is not a number from ", min, " to ", max));
-  }
-  field = number;
-  return absl::OkStatus();
-}
-
-absl::Status SetDuration(absl::Duration& field, const std::string& value) {
-  absl::Duration duration;
-  if (!absl::ParseDuration(value, &duration) || duration <= absl::ZeroDuration() ||
-      duration > absl::Hours(24)) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        QuoteForLog(value), " is not a duration such as \"30s\" or \"2m\", of at most 24h"));
-  }
-  field = duration;
-  return absl::OkStatus();
-}
-
-absl::Status SetBool(bool& field, const std::string& value) {
-  if (value != "true" && value != "false") {
-    return absl::InvalidArgumentError(
-        absl::StrCat(QuoteForLog(value), " is neither true nor false"));
-  }
-  field = value == "true";
-  return absl::OkStatus();
-}
-
 absl::Status AddListener(DaemonConfig& config, const std::string& value) {
   const absl::StatusOr<std::string> path = ParseUnixAddress(value);
   if (!path.ok()) return path.status();
   config.listen.push_back(value);
   return absl::OkStatus();
+}
+
+absl::Status AddMirror(DaemonConfig& config, const std::string& value) {
+  const auto mirror = ParseMirror(value);
+  if (mirror.ok()) config.registry_mirrors.push_back(value);
+  return mirror.status();
+}
+
+absl::Status AddPlainHttpHost(DaemonConfig& config, const std::string& value) {
+  const absl::Status checked = CheckRegistryHost(value);
+  if (checked.ok()) config.registry_plain_http.push_back(value);
+  return checked;
 }
 
 absl::Status SetCgroupManager(DaemonConfig& config, const std::string& value) {
@@ -221,6 +195,35 @@ const std::vector<Option>& Options() {
          return absl::OkStatus();
        },
        [](const Config& c) -> Values { return {c.seccomp_profile}; }},
+      {"registry-auth-file", "PATH",
+       "Names and passwords for registries, as docker login and podman login write them; may be "
+       "repeated",
+       Kind::kList,
+       [](Config& c, Value v) { return SetAbsolutePath(c.registry_auth_files.emplace_back(), v); },
+       [](const Config& c) -> Values { return c.registry_auth_files; },
+       [](Config& c) { c.registry_auth_files.clear(); }},
+      {"registry-certs-dir", "DIR",
+       "DIR/HOST[:PORT]/*.crt are trusted for that registry beside the host's own authorities",
+       Kind::kValue, [](Config& c, Value v) { return SetAbsolutePath(c.registry_certs_dir, v); },
+       [](const Config& c) -> Values { return {c.registry_certs_dir}; }},
+      {"registry-mirror", "HOST=URL",
+       "Ask this one first for what HOST has: docker.io=https://mirror.example; may be repeated",
+       Kind::kList, AddMirror, [](const Config& c) -> Values { return c.registry_mirrors; },
+       [](Config& c) { c.registry_mirrors.clear(); }},
+      {"registry-plain-http", "HOST", "A registry that has no TLS; may be repeated", Kind::kList,
+       AddPlainHttpHost, [](const Config& c) -> Values { return c.registry_plain_http; },
+       [](Config& c) { c.registry_plain_http.clear(); }},
+      {"image-max-manifest", "SIZE", "Of a manifest or an index", Kind::kValue,
+       [](Config& c, Value v) {
+         return SetSize(c.image_max_manifest_bytes, v, 1 << 10, kMaxManifestBytes);
+       },
+       [](const Config& c) -> Values { return {FormatSize(c.image_max_manifest_bytes)}; }},
+      {"image-max-blob", "SIZE", "Of a layer as it travels", Kind::kValue,
+       [](Config& c, Value v) { return SetSize(c.image_max_blob_bytes, v, 1 << 10, kMostBytes); },
+       [](const Config& c) -> Values { return {FormatSize(c.image_max_blob_bytes)}; }},
+      {"image-max-layer", "SIZE", "Of a layer when it is unpacked", Kind::kValue,
+       [](Config& c, Value v) { return SetSize(c.image_max_layer_bytes, v, 1 << 10, kMostBytes); },
+       [](const Config& c) -> Values { return {FormatSize(c.image_max_layer_bytes)}; }},
       {"supervisor", "PATH",
        "The supervisor's program; default: ocid-supervisor beside ocid, or in ../libexec/ocid",
        Kind::kValue, [](Config& c, Value v) { return SetAbsolutePath(c.supervisor, v); },

@@ -15,6 +15,7 @@
 #define OCID_DAEMON_CONFIG_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -51,6 +52,15 @@ struct DaemonConfig {
   std::string nri_plugin_dir;  // likewise
   std::string nri_config_dir = "/etc/nri/conf.d";
   std::vector<std::string> nri_policies;  // daemon/nri/plugin_policy.h
+  std::vector<std::string> registry_auth_files = {
+      "/etc/ocid/auth.json", "/run/containers/0/auth.json", "/root/.config/containers/auth.json",
+      "/root/.docker/config.json"};
+  std::string registry_certs_dir = "/etc/ocid/certs.d";
+  std::vector<std::string> registry_mirrors;     // config_values.h, ParseMirror
+  std::vector<std::string> registry_plain_http;  // hosts
+  uint64_t image_max_manifest_bytes = uint64_t{4} << 20;
+  uint64_t image_max_blob_bytes = uint64_t{64} << 30;
+  uint64_t image_max_layer_bytes = uint64_t{64} << 30;
   absl::Duration launch_timeout = absl::Seconds(120);
   absl::Duration drain_timeout = absl::Seconds(30);
 };

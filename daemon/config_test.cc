@@ -58,6 +58,9 @@ TEST(Config, EveryKeyOfTheFileIsRead) {
       "root: /r\nstate: /s\nlisten: unix:///l\nlisten-group: staff\ncgroup-manager: cgroupfs\n"
       "cgroup-parent: mine\nallow-missing-controllers: true\ncdi-spec-dir:\n- /a\n- /b\n"
       "supervisor: /x/ocid-supervisor\nlog-level: debug\nlog-format: json\nmax-threads: 7\n"
+      "registry-auth-file: [/a.json]\nregistry-certs-dir: /certs\n"
+      "registry-mirror: [docker.io=https://mirror.example/]\nregistry-plain-http: [r.example:5000]\n"
+      "image-max-manifest: 1m\nimage-max-blob: 2GiB\nimage-max-layer: 3000\n"
       "seccomp-profile: /p.json\ncontainer-queue: 8\nlaunch-timeout: 2m\ndrain-timeout: 1500ms\n",
       "f", config);
   ASSERT_TRUE(status.ok()) << status;
@@ -71,6 +74,13 @@ TEST(Config, EveryKeyOfTheFileIsRead) {
   EXPECT_EQ(config.log_level, LogLevel::kDebug);
   EXPECT_EQ(config.log_format, LogFormat::kJson);
   EXPECT_EQ(config.seccomp_profile, "/p.json");
+  EXPECT_EQ(config.registry_auth_files, std::vector<std::string>{"/a.json"});
+  EXPECT_EQ(config.registry_certs_dir, "/certs");
+  EXPECT_EQ(config.registry_mirrors, std::vector<std::string>{"docker.io=https://mirror.example/"});
+  EXPECT_EQ(config.registry_plain_http, std::vector<std::string>{"r.example:5000"});
+  EXPECT_EQ(config.image_max_manifest_bytes, 1U << 20);
+  EXPECT_EQ(config.image_max_blob_bytes, uint64_t{2} << 30);
+  EXPECT_EQ(config.image_max_layer_bytes, 3000U);
   EXPECT_EQ(config.max_threads, 7);
   EXPECT_EQ(config.container_queue, 8);
   EXPECT_EQ(config.launch_timeout, absl::Minutes(2));
@@ -98,6 +108,16 @@ TEST(Config, AWrongFileIsRefusedWithFileLineAndKey) {
                    "f:1: log-level: \"loud\" is not a log level (debug, info, warning, error)"},
            BadText{"allow-missing-controllers: yes\n",
                    "f:1: allow-missing-controllers: \"yes\" is neither true nor false"},
+           BadText{"image-max-layer: 9x\n",
+                   "f:1: image-max-layer: \"9x\" is not a size from 1KiB to 1024TiB"},
+           BadText{"image-max-manifest: 1g\n",
+                   "f:1: image-max-manifest: \"1g\" is not a size from 1KiB to 16MiB"},
+           BadText{"registry-mirror: docker.io\n",
+                   "f:1: registry-mirror: \"docker.io\" is not a mirror such as "
+                   "\"docker.io=https://mirror.example\""},
+           BadText{"registry-plain-http: http://x\n",
+                   "f:1: registry-plain-http: \"http://x\" is not a registry such as "
+                   "\"registry.example:5000\""},
            BadText{"- root\n", "f:1: a mapping of keys to values is wanted"},
        }) {
     DaemonConfig config;

@@ -86,10 +86,11 @@ SystemFacts DescribeSystem(const DaemonConfig& config, const CgroupManager& cgro
 
   v1::Capabilities& capabilities = facts.capabilities;
   auto& features = *capabilities.mutable_features();
-  for (const char* here : {"exec", "attach", "logs", "events", "cdi", "seccomp", "spec-journal"}) {
+  for (const char* here :
+       {"exec", "attach", "logs", "events", "cdi", "images", "seccomp", "spec-journal"}) {
     features[here] = true;
   }
-  for (const char* missing : {"images", "tcp"}) features[missing] = false;
+  features["tcp"] = false;
   const NriPlaces nri = NriPlacesOf(config);
   features["nri"] = !nri.socket.empty() || !nri.plugin_dir.empty();
   features["cgroups"] = cgroups.kind() != CgroupManagerKind::kNone;

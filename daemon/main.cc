@@ -30,6 +30,7 @@
 #include "daemon/cdi/cdi_registry.h"
 #include "daemon/compiler/pipeline_compiler.h"
 #include "daemon/config.h"
+#include "daemon/config_values.h"
 #include "daemon/container/container_manager.h"
 #include "daemon/host.h"
 #include "daemon/image/image_rootfs.h"
@@ -140,6 +141,19 @@ absl::StatusOr<std::unique_ptr<NriHost>> OpenPlugins(const DaemonConfig& config)
   return std::make_unique<NriHost>(std::move(options));
 }
 
+RegistryOptions DescribeRegistries(const DaemonConfig& config) {
+  RegistryOptions options;
+  options.auth_files = config.registry_auth_files;
+  options.certs_dir = config.registry_certs_dir;
+  options.plain_http_hosts = config.registry_plain_http;
+  options.manifest_bytes = config.image_max_manifest_bytes;
+  for (const std::string& text : config.registry_mirrors) {
+    auto [host, url] = *ParseMirror(text);
+    options.mirrors[host].push_back(std::move(url));
+  }
+  return options;
+}
+
 absl::StatusOr<Core> OpenCore(const DaemonConfig& config, ExitCode& code) {
   Core core;
   core.devices = std::make_unique<CdiRegistry>(config.cdi_spec_dirs);
@@ -154,8 +168,12 @@ absl::StatusOr<Core> OpenCore(const DaemonConfig& config, ExitCode& code) {
       SupervisorHost::Open({.supervisor_path = *supervisor});
   if (!supervisors.ok()) return supervisors.status();
 
+  ImageLimits limits;
+  limits.manifest_bytes = config.image_max_manifest_bytes;
+  limits.blob_bytes = config.image_max_blob_bytes;
+  limits.layer.stream_bytes = config.image_max_layer_bytes;
   absl::StatusOr<std::unique_ptr<ImageStore>> images =
-      ImageStore::Open({.directory = config.root + "/images", .limits = {}});
+      ImageStore::Open({.directory = config.root + "/images", .limits = limits});
   if (!images.ok()) {
     if (absl::IsFailedPrecondition(images.status())) code = kAlreadyRunning;
     return images.status();
@@ -164,8 +182,7 @@ absl::StatusOr<Core> OpenCore(const DaemonConfig& config, ExitCode& code) {
   for (const std::string& warning : core.images->warnings()) {
     Log(LogLevel::kWarning, "images", {{"warning", warning}});
   }
-  core.registries.auth_files = {"/etc/ocid/auth.json", "/root/.config/containers/auth.json",
-                                "/root/.docker/config.json"};
+  core.registries = DescribeRegistries(config);
 
   absl::StatusOr<std::unique_ptr<NriHost>> plugins = OpenPlugins(config);
   if (!plugins.ok()) return plugins.status();

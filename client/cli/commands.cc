@@ -31,6 +31,7 @@ const CommandSpec* const kCommands[] = {
     &kDeviceCommand,
     &kPluginCommand,
     &kImageCommand,
+    &kBundleCommand,
     // The daemon and ocictl
     &kVersionCommand,
     &kInfoCommand,

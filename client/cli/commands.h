@@ -28,6 +28,7 @@ extern const CommandSpec kSpecCommand;
 extern const CommandSpec kDeviceCommand;
 extern const CommandSpec kPluginCommand;
 extern const CommandSpec kImageCommand;
+extern const CommandSpec kBundleCommand;
 extern const CommandSpec kVersionCommand;
 extern const CommandSpec kInfoCommand;
 extern const CommandSpec kCompletionCommand;

@@ -1,5 +1,3 @@
-#include <unistd.h>
-
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -9,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "client/cli/commands.h"
 #include "client/cli/proto_json.h"
+#include "client/cli/pull_progress.h"
 #include "client/cli/text.h"
 
 namespace ocid::cli {
@@ -19,6 +18,7 @@ struct Flags {
   std::string path;
   std::string platform;
   bool plain_http = false;
+  bool archive = false;
   bool rootless = false;
   std::vector<std::string> names;
 };
@@ -58,21 +58,12 @@ int Pull(Context& context, const Flags& flags) {
   auto stream = context.client().images().Pull(request, context.call());
   v1::PullImageResponse progress;
   v1::Image image;
-  const bool show = ::isatty(context.stdio().err) == 1;
+  PullProgress screen(context.stdio().err);
   while (stream.Next(progress)) {
     if (progress.has_image()) image = progress.image();
-    uint64_t done = 0;
-    uint64_t total = 0;
-    for (const auto& layer : progress.layers()) {
-      done += layer.done_bytes();
-      total += layer.total_bytes();
-    }
-    if (show && total > 0) {
-      Output(context.stdio().err)
-          .Write(absl::StrCat("\r", FormatSize(done), " of ", FormatSize(total), "\x1b[K"));
-    }
+    screen.Draw(progress);
   }
-  if (show) Output(context.stdio().err).Write("\r\x1b[K");
+  screen.Erase();
   if (const absl::Status status = stream.Finish(); !status.ok()) {
     return context.Fail(flags.name, status);
   }
@@ -111,6 +102,39 @@ int Unpack(Context& context, const Flags& flags) {
   return kSuccess;
 }
 
+int Save(Context& context, const Flags& flags) {
+  v1::SaveImageRequest request;
+  request.set_name(flags.name);
+  request.set_path(AbsolutePath(flags.path));
+  request.set_archive(flags.archive || flags.path.ends_with(".tar"));
+  const auto response = context.client().images().Save(request, context.call());
+  if (!response.ok()) return context.Fail(flags.name, response.status());
+  context.out().Write(context.json()
+                          ? PrettyJson(ToJson(*response))
+                          : absl::StrCat(response->path(), "@", response->digest(), "\n"));
+  return kSuccess;
+}
+
+int Usage(Context& context) {
+  const auto usage = context.client().images().GetUsage(context.call());
+  if (!usage.ok()) return context.Fail("", usage.status());
+  if (context.json()) {
+    context.out().Write(PrettyJson(ToJson(*usage)));
+    return kSuccess;
+  }
+  Table table({"CONTENT", "COUNT", "SIZE", "RECLAIMABLE"});
+  const auto row = [&table](const char* name, const v1::ImageUsage::Content& content) {
+    table.AddRow({name, absl::StrCat(content.count()), FormatSize(content.size_bytes()),
+                  FormatSize(content.reclaimable_bytes())});
+  };
+  row("images", usage->images());
+  row("blobs", usage->blobs());
+  row("unpacked layers", usage->layers());
+  row("partial downloads", usage->partial_downloads());
+  context.out().Write(table.Format());
+  return kSuccess;
+}
+
 int Delete(Context& context, const Flags& flags) {
   return ForEachId(context, flags.names, [&](const std::string& name) {
     v1::DeleteImageRequest request;
@@ -144,6 +168,7 @@ void AddPlatform(CLI::App& app, Flags& flags) {
 }
 
 Action DefineList(CLI::App&) { return List; }
+Action DefineUsage(CLI::App&) { return Usage; }
 Action DefinePrune(CLI::App&) { return Prune; }
 
 Action DefinePull(CLI::App& app) {
@@ -174,10 +199,20 @@ Action DefineInspect(CLI::App& app) {
 
 Action DefineUnpack(CLI::App& app) {
   auto flags = std::make_shared<Flags>();
-  app.add_flag("--rootless", flags->rootless, "As a user who is not root can run it");
+  app.add_flag("--rootless", flags->rootless,
+               "Everything belongs to you, and config.json maps your id to root");
   app.add_option("NAME", flags->name, "An image")->required();
   app.add_option("DIR", flags->path, "A folder that does not exist")->required();
   return With<Unpack>(flags);
+}
+
+Action DefineSave(CLI::App& app) {
+  auto flags = std::make_shared<Flags>();
+  app.add_flag("--archive", flags->archive, "A tar archive, whatever PATH is called");
+  app.add_option("NAME", flags->name, "An image")->required();
+  app.add_option("PATH", flags->path, "What does not exist; an archive where it ends in .tar")
+      ->required();
+  return With<Save>(flags);
 }
 
 Action DefineDelete(CLI::App& app) {
@@ -192,6 +227,11 @@ constexpr CommandSpec kList = {.name = "list",
                                .define = DefineList};
 constexpr CommandSpec kPull = {.name = "pull",
                                .summary = "Fetch an image from a registry",
+                               .details =
+                                   "A reference names its registry: docker.io/busybox, not busybox. "
+                                   "Credentials,\nmirrors, certificates and registries without TLS are "
+                                   "configured for the daemon:\nocid --help, registry-*. A pull that was "
+                                   "cut goes on where it ended.",
                                .examples = "$ ocictl image pull registry.example/web:1.2",
                                .define = DefinePull};
 constexpr CommandSpec kLoad = {.name = "load",
@@ -205,9 +245,23 @@ constexpr CommandSpec kInspect = {.name = "inspect",
                                   .define = DefineInspect};
 constexpr CommandSpec kUnpack = {.name = "unpack",
                                  .summary = "Make a bundle of an image",
-                                 .examples = "$ ocictl image unpack web:1.2 ./web",
+                                 .details =
+                                     "DIR gets rootfs, config.json, and unpacked.json: the list that\n"
+                                     "\"bundle verify\" compares with later. Any OCI runtime runs it.",
+                                 .examples = "$ ocictl image unpack web:1.2 ./web\n"
+                                             "$ ocictl image unpack --rootless web:1.2 ./web",
                                  .completes = Completes::kImages,
                                  .define = DefineUnpack};
+constexpr CommandSpec kSave = {.name = "save",
+                               .summary = "Write an image as an OCI layout, for other tools",
+                               .examples = "$ ocictl image save web:1.2 ./web.tar\n"
+                                           "$ skopeo copy oci-archive:web.tar docker://registry.example/web:1.2",
+                               .completes = Completes::kImages,
+                               .define = DefineSave};
+constexpr CommandSpec kUsage = {.name = "usage",
+                                .summary = "What the store takes up on disk, and what prune would free",
+                                .examples = "$ ocictl image usage",
+                                .define = DefineUsage};
 constexpr CommandSpec kDelete = {.name = "delete",
                                  .summary = "Forget names of images",
                                  .examples = "$ ocictl image delete web:1.2",
@@ -217,8 +271,8 @@ constexpr CommandSpec kPrune = {.name = "prune",
                                 .summary = "Delete every image that no container uses",
                                 .examples = "$ ocictl image prune",
                                 .define = DefinePrune};
-constexpr const CommandSpec* kSubcommands[] = {&kList,   &kPull,   &kLoad, &kInspect,
-                                               &kUnpack, &kDelete, &kPrune};
+constexpr const CommandSpec* kSubcommands[] = {&kList,  &kPull,   &kLoad, &kInspect, &kUnpack,
+                                               &kSave,  &kDelete, &kPrune, &kUsage};
 
 }  // namespace
 

@@ -40,6 +40,17 @@ class ImageService final : public v1::ImageService::CallbackService {
   grpc::ServerUnaryReactor* Unpack(grpc::CallbackServerContext* context,
                                    const v1::UnpackImageRequest* request,
                                    v1::UnpackImageResponse* response) override;
+  grpc::ServerWriteReactor<v1::VerifyBundleResponse>* VerifyBundle(
+      grpc::CallbackServerContext* context, const v1::VerifyBundleRequest* request) override;
+  grpc::ServerUnaryReactor* DigestBundle(grpc::CallbackServerContext* context,
+                                         const v1::DigestBundleRequest* request,
+                                         v1::DigestBundleResponse* response) override;
+  grpc::ServerUnaryReactor* Save(grpc::CallbackServerContext* context,
+                                 const v1::SaveImageRequest* request,
+                                 v1::SaveImageResponse* response) override;
+  grpc::ServerUnaryReactor* GetUsage(grpc::CallbackServerContext* context,
+                                     const v1::GetImageUsageRequest* request,
+                                     v1::ImageUsage* response) override;
   grpc::ServerUnaryReactor* Delete(grpc::CallbackServerContext* context,
                                    const v1::DeleteImageRequest* request,
                                    v1::DeleteImageResponse* response) override;

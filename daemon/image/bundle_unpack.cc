@@ -4,16 +4,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <cerrno>
-#include <cstdio>
+#include <memory>
 #include <utility>
 
-#include "absl/cleanup/cleanup.h"
+#include "daemon/image/fresh_output.h"
 #include "daemon/image/image_errors.h"
 #include "daemon/image/layer_apply.h"
 #include "daemon/image/store_files.h"
-#include "daemon/image/tree_manifest.h"
 #include "runtime/base/error_details.h"
 
 namespace ocid {
@@ -42,7 +40,7 @@ absl::Status FillRootfs(ImageStore& store, const ImageRecord& record, BorrowedFd
     if (!blob.ok()) return blob.status();
     absl::StatusOr<LayerResult> applied = ApplyLayer(std::move(blob->file), rootfs,
                                                      {.compression = *compression,
-                                                      .limits = store.limits(),
+                                                      .limits = store.limits().layer,
                                                       .owner = owner,
                                                       .diff_id = layer.diff_id});
     if (!applied.ok()) return Annotate(applied.status(), "layer " + layer.digest.ToString());
@@ -89,49 +87,29 @@ absl::StatusOr<TreeManifest> ReadRootfs(BorrowedFd bundle, const std::string& di
 }  // namespace
 
 absl::StatusOr<Digest> UnpackBundle(ImageStore& store, const UnpackBundleRequest& request) {
-  const size_t slash = request.directory.rfind('/');
-  const std::string name =
-      slash == std::string::npos ? std::string() : request.directory.substr(slash + 1);
-  if (!request.directory.starts_with('/') || name.empty() || name == "." || name == "..") {
-    return ImageInvalid("directory \"" + request.directory + "\" is not an absolute path");
-  }
-  const std::string parent_path = slash == 0 ? "/" : request.directory.substr(0, slash);
-  const UniqueFd parent(open(parent_path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!parent.valid()) return ImageInvalid(parent_path + ": " + strerrorname_np(errno));
-  if (faccessat(parent.get(), name.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
-    return ImageInvalid(request.directory + " exists");
-  }
+  absl::StatusOr<FreshOutput> output = FreshOutput::Begin(request.directory);
+  if (!output.ok()) return output.status();
   absl::StatusOr<std::unique_ptr<ImageHold>> hold = store.Hold(request.image, "");
   if (!hold.ok()) return hold.status();
-
-  static std::atomic<uint64_t> counter = 0;
-  const std::string partial =
-      "." + name.substr(0, 200) + ".partial." + std::to_string(getpid()) + "." +
-      std::to_string(counter++);
-  if (mkdirat(parent.get(), partial.c_str(), 0700) != 0) {
-    return StoreFailed("mkdir " + partial, errno);
-  }
-  absl::Cleanup remove_partial = [&] { RemoveTreeAt(parent, partial).IgnoreError(); };
-  const UniqueFd bundle(openat(parent.get(), partial.c_str(),
-                               O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  if (!bundle.valid()) return StoreFailed("open " + partial, errno);
-  absl::StatusOr<Digest> digest = FillBundle(store, (*hold)->image(), bundle, request);
+  const absl::StatusOr<UniqueFd> bundle =
+      OpenOrMakeDirectoryAt(output->parent(), output->partial_name());
+  if (!bundle.ok()) return bundle.status();
+  absl::StatusOr<Digest> digest = FillBundle(store, (*hold)->image(), *bundle, request);
   if (!digest.ok()) return digest;
-  if (renameat2(parent.get(), partial.c_str(), parent.get(), name.c_str(), RENAME_NOREPLACE) != 0) {
-    return errno == EEXIST ? ImageInvalid(request.directory + " exists")
-                           : StoreFailed("rename " + partial, errno);
-  }
-  std::move(remove_partial).Cancel();
-  absl::Status synced = SyncDirectory(parent);
-  if (!synced.ok()) return synced;
+  absl::Status committed = std::move(*output).Commit();
+  if (!committed.ok()) return committed;
   return digest;
 }
 
-absl::StatusOr<std::vector<std::string>> VerifyBundle(const std::string& directory) {
+absl::StatusOr<BundleCheck> VerifyBundle(const std::string& directory) {
   absl::StatusOr<UniqueFd> bundle = OpenBundle(directory);
   if (!bundle.ok()) return bundle.status();
   const UniqueFd file(
       openat(bundle->get(), kManifestName, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  if (!file.valid() && errno == ENOENT) {
+    return ImageInvalid(directory + ": no " + kManifestName +
+                        ": it was not unpacked by ocid, so there is nothing to compare it with");
+  }
   if (!file.valid()) {
     return ImageInvalid(directory + "/" + kManifestName + ": " + strerrorname_np(errno));
   }
@@ -141,7 +119,7 @@ absl::StatusOr<std::vector<std::string>> VerifyBundle(const std::string& directo
   if (!expected.ok()) return expected.status();
   absl::StatusOr<TreeManifest> actual = ReadRootfs(*bundle, directory);
   if (!actual.ok()) return actual.status();
-  return DescribeDifferences(*expected, *actual);
+  return BundleCheck{CompareTrees(*expected, *actual), TreeDigest(*actual)};
 }
 
 absl::StatusOr<Digest> BundleDigest(const std::string& directory) {

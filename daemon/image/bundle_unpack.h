@@ -15,6 +15,7 @@
 #include "daemon/image/digest.h"
 #include "daemon/image/image_store.h"
 #include "daemon/image/rootfs_writer.h"
+#include "daemon/image/tree_manifest.h"
 
 namespace ocid {
 
@@ -28,8 +29,13 @@ struct UnpackBundleRequest {
 // The digest of the root file system.
 absl::StatusOr<Digest> UnpackBundle(ImageStore& store, const UnpackBundleRequest& request);
 
-// Every difference between what was unpacked and what is there now.
-absl::StatusOr<std::vector<std::string>> VerifyBundle(const std::string& directory);
+struct BundleCheck {
+  std::vector<TreeDifference> differences;
+  Digest digest;  // of the root file system as it is now
+};
+
+// What was unpacked against what is there now.
+absl::StatusOr<BundleCheck> VerifyBundle(const std::string& directory);
 
 // The digest of the root file system as it is now.
 absl::StatusOr<Digest> BundleDigest(const std::string& directory);

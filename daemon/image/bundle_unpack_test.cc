@@ -67,7 +67,9 @@ TEST_F(BundleUnpackTest, ABundleHoldsTheWholeImageAndVerifies) {
   EXPECT_TRUE(fs::exists(base_ + "/b/rootfs/bin/sh"));
   EXPECT_FALSE(fs::is_symlink(base_ + "/b/rootfs/link"));
   EXPECT_TRUE(fs::exists(base_ + "/b/config.json"));
-  EXPECT_TRUE(VerifyBundle(base_ + "/b")->empty());
+  const BundleCheck check = VerifyBundle(base_ + "/b").value();
+  EXPECT_TRUE(check.differences.empty());
+  EXPECT_EQ(check.digest, *digest);
   EXPECT_EQ(BundleDigest(base_ + "/b").value(), *digest);
   EXPECT_TRUE(store_->Holders(store_->Get("web:1")->manifest).empty());
 }
@@ -83,29 +85,29 @@ TEST_F(BundleUnpackTest, EveryKindOfChangeIsFound) {
   ASSERT_TRUE(Unpack("b").ok());
   const std::string root = base_ + "/b/rootfs/";
   const Digest before = BundleDigest(base_ + "/b").value();
-  const auto expect_one = [&](const std::string& line) {
-    const std::vector<std::string> differences = VerifyBundle(base_ + "/b").value();
-    ASSERT_FALSE(differences.empty()) << line;
-    EXPECT_EQ(differences.front(), line);
+  const auto expect = [&](const std::vector<TreeDifference>& differences) {
+    EXPECT_EQ(VerifyBundle(base_ + "/b")->differences, differences) << differences.front().what;
     EXPECT_NE(BundleDigest(base_ + "/b").value(), before);
   };
   chmod((root + "top").c_str(), 0600);
-  expect_one("top: mode 0600, not 0644");
+  expect({{"top", "mode", "0644", "0600"}});
   chmod((root + "top").c_str(), 0644);
   ASSERT_EQ(chown((root + "top").c_str(), 7, 8), 0);
-  expect_one("top: owner 7:8, not 0:0");
+  expect({{"top", "owner", "0:0", "7:8"}});
   ASSERT_EQ(chown((root + "top").c_str(), 0, 0), 0);
   std::ofstream(root + "top") << "3";
-  expect_one("top: digest " + Digest::Sha256Of("3").hex() + ", not " + Digest::Sha256Of("2").hex());
+  expect({{"top", "digest", Digest::Sha256Of("2").hex(), Digest::Sha256Of("3").hex()}});
   std::ofstream(root + "top") << "2";
   ASSERT_EQ(setxattr((root + "top").c_str(), "user.x", "y", 1, 0), 0);
-  expect_one("top: other extended attributes");
+  expect({{"top", "xattr user.x", "", "0x79"}});
   ASSERT_EQ(removexattr((root + "top").c_str(), "user.x"), 0);
   std::ofstream(root + "new") << "";
-  expect_one("new: was not unpacked");
+  expect({{"new", "added", "", "file"}});
   fs::remove(root + "new");
   fs::remove(root + "null");
-  expect_one("null: missing");
+  expect({{"null", "missing", "char", ""}});
+  std::ofstream(root + "null") << "";
+  expect({{"null", "type", "char", "file"}});
 }
 
 TEST_F(BundleUnpackTest, WhatExistsIsNotTouched) {

@@ -43,11 +43,13 @@ absl::StatusOr<uint64_t> HashRest(BorrowedFd file, DigestHasher& hasher) {
 BlobWriter::~BlobWriter() { store_.Release(digest_); }
 
 absl::Status BlobWriter::Write(std::string_view bytes) {
-  if (size_.has_value() && bytes.size() > *size_ - offset_) {
+  const uint64_t limit = size_.value_or(store_.max_blob_bytes_);
+  if (bytes.size() > limit - offset_) {
     absl::Status discarded = Discard();
     if (!discarded.ok()) return discarded;
     return ImageInvalid("blob " + digest_.ToString() + " is larger than the " +
-                        std::to_string(*size_) + " bytes it is said to have");
+                        std::to_string(limit) + " bytes " +
+                        (size_.has_value() ? "it is said to have" : "a blob may have"));
   }
   absl::Status written = WriteAll(file_, bytes);
   if (!written.ok()) return written;
@@ -94,8 +96,9 @@ absl::Status BlobWriter::Commit() && {
   return SyncDirectory(directory);
 }
 
-absl::StatusOr<std::unique_ptr<ContentStore>> ContentStore::Open(const std::string& directory) {
-  std::unique_ptr<ContentStore> store(new ContentStore);
+absl::StatusOr<std::unique_ptr<ContentStore>> ContentStore::Open(const std::string& directory,
+                                                                 uint64_t max_blob_bytes) {
+  std::unique_ptr<ContentStore> store(new ContentStore(max_blob_bytes));
   absl::StatusOr<UniqueFd> sha256 = OpenOrMakeDirectory(directory + "/blobs/sha256");
   if (!sha256.ok()) return sha256.status();
   absl::StatusOr<UniqueFd> sha512 = OpenOrMakeDirectory(directory + "/blobs/sha512");
@@ -156,6 +159,10 @@ absl::Status ContentStore::Verify(const Digest& digest) const {
 
 absl::StatusOr<std::unique_ptr<BlobWriter>> ContentStore::Write(const Digest& digest,
                                                                 std::optional<uint64_t> size) {
+  if (size.has_value() && *size > max_blob_bytes_) {
+    return ImageInvalid("blob " + digest.ToString() + ": " + std::to_string(*size) +
+                        " bytes, more than the limit of " + std::to_string(max_blob_bytes_));
+  }
   {
     MutexLock lock(mutex_);
     while (writing_.contains(digest)) released_.Wait(mutex_);
@@ -174,7 +181,7 @@ absl::StatusOr<std::unique_ptr<BlobWriter>> ContentStore::Write(const Digest& di
   absl::StatusOr<uint64_t> present = HashRest(writer->file_, writer->hasher_);
   if (!present.ok()) return present.status();
   writer->offset_ = *present;
-  if (size.has_value() && *present > *size) {
+  if (*present > size.value_or(max_blob_bytes_)) {
     absl::Status restarted = writer->Restart();
     if (!restarted.ok()) return restarted;
   }
@@ -219,6 +226,19 @@ absl::StatusOr<uint64_t> ContentStore::Remove(const Digest& digest) {
     return StoreFailed("unlink blob " + digest.ToString(), errno);
   }
   return static_cast<uint64_t>(info.st_size);
+}
+
+absl::StatusOr<std::vector<uint64_t>> ContentStore::PartialSizes() const {
+  absl::StatusOr<std::vector<std::string>> names = ListDirectory(ingest_);
+  if (!names.ok()) return names.status();
+  std::vector<uint64_t> sizes;
+  for (const std::string& name : *names) {
+    struct stat info;
+    // Finished or removed since: no download in the middle any more.
+    if (fstatat(ingest_.get(), name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) continue;
+    sizes.push_back(static_cast<uint64_t>(info.st_size));
+  }
+  return sizes;
 }
 
 absl::Status ContentStore::RemovePartial() {

@@ -42,7 +42,7 @@ class BlobWriter {
   // How much is there already.
   uint64_t offset() const { return offset_; }
 
-  // IMAGE_INVALID as soon as there is more than the expected size.
+  // IMAGE_INVALID as soon as there is more than the expected size, or than a blob may have.
   absl::Status Write(std::string_view bytes);
 
   // Forgets what is there, because its origin cannot go on from offset().
@@ -74,8 +74,12 @@ class ContentStore {
     uint64_t size_bytes = 0;
   };
 
-  // Makes what is missing below the absolute path `directory`.
-  static absl::StatusOr<std::unique_ptr<ContentStore>> Open(const std::string& directory);
+  static constexpr uint64_t kDefaultMaxBlobBytes = uint64_t{64} << 30;
+
+  // Makes what is missing below the absolute path `directory`. No blob gets larger than
+  // `max_blob_bytes`, whatever size its source names, or none.
+  static absl::StatusOr<std::unique_ptr<ContentStore>> Open(
+      const std::string& directory, uint64_t max_blob_bytes = kDefaultMaxBlobBytes);
 
   bool Contains(const Digest& digest) const;
 
@@ -89,6 +93,7 @@ class ContentStore {
   // Hashes the blob again. DATA_LOSS, RECORD_CORRUPT where it has changed on disk.
   absl::Status Verify(const Digest& digest) const;
 
+  // IMAGE_INVALID where `size` is more than a blob may have.
   // A writer, or null where the blob is there (perhaps since this call waited for another writer).
   absl::StatusOr<std::unique_ptr<BlobWriter>> Write(const Digest& digest,
                                                     std::optional<uint64_t> size);
@@ -98,15 +103,18 @@ class ContentStore {
   absl::StatusOr<std::vector<Digest>> List() const;
   // Bytes freed; 0 where there was none.
   absl::StatusOr<uint64_t> Remove(const Digest& digest);
+  // Of downloads in the middle.
+  absl::StatusOr<std::vector<uint64_t>> PartialSizes() const;
   // Forgets downloads in the middle, but for those under way.
   absl::Status RemovePartial();
 
  private:
   friend class BlobWriter;
-  ContentStore() = default;
+  explicit ContentStore(uint64_t max_blob_bytes) : max_blob_bytes_(max_blob_bytes) {}
   BorrowedFd BlobDirectory(const Digest& digest) const;
   void Release(const Digest& digest);
 
+  const uint64_t max_blob_bytes_;
   UniqueFd sha256_;
   UniqueFd sha512_;
   UniqueFd ingest_;

@@ -3,6 +3,7 @@
 #include <curl/curl.h>
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <memory>
 #include <utility>
@@ -96,10 +97,23 @@ bool IsPermanent(CURLcode code) {
     case CURLE_URL_MALFORMAT:
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_CONNECT_ERROR:
     case CURLE_TOO_MANY_REDIRECTS:
       return true;
     default:
       return false;
+  }
+}
+
+// What may help, where something may.
+const char* Hint(CURLcode code) {
+  switch (code) {
+    case CURLE_PEER_FAILED_VERIFICATION:
+      return " (certificates to trust beside the host's: registry-certs-dir)";
+    case CURLE_SSL_CONNECT_ERROR:
+      return " (where a registry has no TLS: --plain-http, registry-plain-http)";
+    default:
+      return "";
   }
 }
 
@@ -119,6 +133,7 @@ absl::StatusOr<HttpResponse> HttpGet(const HttpRequest& request) {
     headers.reset(longer);
   }
   Transfer transfer{.request = request, .response = {}, .status = absl::OkStatus()};
+  std::array<char, CURL_ERROR_SIZE> error = {};
   CURL* const curl = handle.get();
   const char* const protocols = request.allow_plain_http ? "http,https" : "https";
   curl_easy_setopt(curl, CURLOPT_URL, request.url.c_str());
@@ -135,6 +150,11 @@ absl::StatusOr<HttpResponse> HttpGet(const HttpRequest& request) {
   curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME,
                    static_cast<long>(absl::ToInt64Seconds(request.stall)));
   curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, 512L * 1024);
+  curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, error.data());
+  // In the place of the bundle of the host's authorities; their folder (CURLOPT_CAPATH) stays.
+  curl_blob trusted = {const_cast<char*>(request.trusted_certificates.data()),
+                       request.trusted_certificates.size(), CURL_BLOB_NOCOPY};
+  if (trusted.len > 0) curl_easy_setopt(curl, CURLOPT_CAINFO_BLOB, &trusted);
   curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, OnHeader);
   curl_easy_setopt(curl, CURLOPT_HEADERDATA, &transfer);
   curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, OnBody);
@@ -146,7 +166,9 @@ absl::StatusOr<HttpResponse> HttpGet(const HttpRequest& request) {
   const CURLcode result = curl_easy_perform(curl);
   if (!transfer.status.ok()) return transfer.status;
   if (result != CURLE_OK) {
-    const std::string message = request.url + ": " + curl_easy_strerror(result);
+    const std::string message =
+        request.url + ": " + (error[0] != '\0' ? error.data() : curl_easy_strerror(result)) +
+        Hint(result);
     return IsPermanent(result) ? absl::FailedPreconditionError(message)
                                : absl::UnavailableError(message);
   }

@@ -1,6 +1,6 @@
 // HttpGet: one GET through libcurl, with bounds.
 //
-// TLS is verified against the host's certificates. Redirects are followed, at most 5, over https alone
+// TLS is verified against the host's certificates, and those that the request trusts. Redirects are followed, at most 5, over https alone
 // unless plain HTTP was allowed; credentials do not go along to another host. A transfer that stands
 // still for `stall` ends.
 //
@@ -25,6 +25,7 @@ struct HttpRequest {
   std::string url;
   std::vector<std::string> headers;  // "Name: value"
   bool allow_plain_http = false;
+  std::string trusted_certificates;  // PEM; beside the host's own
   absl::Duration connect_timeout = absl::Seconds(30);
   absl::Duration stall = absl::Seconds(60);
   // Called with the body of a 2xx answer, and with the answer's code. Empty: the body is collected.
@@ -40,8 +41,8 @@ struct HttpResponse {
   std::string body;  // collected: without a sink, and of what is not 2xx up to 64 KiB
 };
 
-// UNAVAILABLE for what may work when tried again, FAILED_PRECONDITION for what will not (no such
-// host, TLS), INVALID_ARGUMENT beyond the limit; errors of sink and poll as they are.
+// UNAVAILABLE for what may work when tried again, FAILED_PRECONDITION for what will not (TLS,
+// protocols), INVALID_ARGUMENT beyond the limit; errors of sink and poll as they are.
 absl::StatusOr<HttpResponse> HttpGet(const HttpRequest& request);
 
 }  // namespace ocid

@@ -62,7 +62,7 @@ absl::StatusOr<ImageRecord> ImageImport::Run(const Descriptor& root) {
 absl::StatusOr<ImageImport::Resolved> ImageImport::Resolve(const Descriptor& root) {
   Descriptor descriptor = root;
   for (int depth = 0; depth < kMaxIndexDepth; ++depth) {
-    absl::StatusOr<std::string> bytes = source_.Read(descriptor, kMaxManifestBytes);
+    absl::StatusOr<std::string> bytes = source_.Read(descriptor, store_.limits().manifest_bytes);
     if (!bytes.ok()) return bytes.status();
     absl::StatusOr<Manifest> manifest = ParseManifest(*bytes, descriptor.media_type);
     if (!manifest.ok()) return manifest.status();
@@ -139,6 +139,11 @@ absl::StatusOr<ImageRecord> ImageImport::ImportImage(const Resolved& resolved,
     const Descriptor& blob = manifest.layers[i];
     absl::StatusOr<Compression> compression = LayerCompression(blob.media_type);
     if (!compression.ok()) return compression.status();
+    if (blob.size_bytes > store_.limits().blob_bytes) {
+      return ImageInvalid("layer " + blob.digest.ToString() + ": " +
+                          std::to_string(blob.size_bytes) + " bytes, more than the limit of " +
+                          std::to_string(store_.limits().blob_bytes));
+    }
     record.layers.push_back({.media_type = blob.media_type,
                              .digest = blob.digest,
                              .diff_id = forms->config.diff_ids[i],
@@ -182,7 +187,7 @@ absl::StatusOr<ImageRecord> ImageImport::ImportSchema1(const Resolved& resolved,
     absl::StatusOr<ContentStore::Blob> blob = store_.content().Open(blobs[index].digest);
     if (!blob.ok()) return blob.status();
     absl::StatusOr<Digest> diff_id =
-        ComputeDiffId(std::move(blob->file), Compression::kGzip, store_.limits());
+        ComputeDiffId(std::move(blob->file), Compression::kGzip, store_.limits().layer);
     if (!diff_id.ok()) return diff_id.status();
     diff_ids.push_back(*diff_id);
     layers.push_back({.media_type = layer_type,
@@ -275,7 +280,16 @@ absl::Status ImageImport::FetchOne(const Descriptor& blob, size_t index) {
   absl::StatusOr<std::unique_ptr<BlobWriter>> writer =
       store_.content().Write(blob.digest, KnownSize(blob));
   if (!writer.ok()) return writer.status();
-  if (*writer == nullptr) return Report(index, LayerState::kPresent, blob.size_bytes);
+  if (*writer == nullptr) {
+    absl::StatusOr<ContentStore::Blob> present = store_.content().Open(blob.digest);
+    if (!present.ok()) return present.status();
+    if (KnownSize(blob).value_or(present->size_bytes) != present->size_bytes) {
+      return ImageInvalid("blob " + blob.digest.ToString() + " has " +
+                          std::to_string(present->size_bytes) + " bytes, not " +
+                          std::to_string(blob.size_bytes));
+    }
+    return Report(index, LayerState::kPresent, present->size_bytes);
+  }
   absl::Status status = Report(index, LayerState::kFetching, (*writer)->offset());
   if (!status.ok()) return status;
   status = source_.Fetch(blob, **writer, [&](uint64_t done_bytes) {
@@ -302,7 +316,7 @@ absl::Status ImageImport::UnpackLayer(const std::vector<StoredLayer>& layers, si
   };
   status = store_.layers_->Unpack(ChainIds(diff_ids), open_blob,
                                   {.compression = *compression,
-                                   .limits = store_.limits(),
+                                   .limits = store_.limits().layer,
                                    .owner = std::nullopt,
                                    .diff_id = layer.diff_id});
   if (!status.ok()) return Annotate(status, "layer " + layer.digest.ToString());

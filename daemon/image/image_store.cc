@@ -90,7 +90,8 @@ absl::StatusOr<std::unique_ptr<ImageStore>> ImageStore::Open(Options options) {
   }
   absl::Status emptied = RemoveTreeAt(store->directory_, "staging");
   if (!emptied.ok()) return emptied;
-  absl::StatusOr<std::unique_ptr<ContentStore>> content = ContentStore::Open(directory);
+  absl::StatusOr<std::unique_ptr<ContentStore>> content = 
+      ContentStore::Open(directory, store->options_.limits.blob_bytes);
   if (!content.ok()) return content.status();
   store->content_ = *std::move(content);
   absl::StatusOr<std::unique_ptr<LayerStore>> layers = LayerStore::Open(directory + "/layers");
@@ -195,8 +196,13 @@ absl::StatusOr<ImageRecord> ImageStore::Load(const std::string& path, const std:
   auto chosen = ChooseImage(source->images, name);
   if (!chosen.ok()) return Annotate(chosen.status(), path);
   const auto& [image, names] = *chosen;
-  return Import(*source->source, image->root,
-                {.names = names, .platform = platform, .progress = progress});
+  absl::StatusOr<ImageRecord> record = Import(
+      *source->source, image->root, {.names = names, .platform = platform, .progress = progress});
+  if (record.ok()) {
+    record->names = names;
+    std::sort(record->names.begin(), record->names.end());
+  }
+  return record;
 }
 
 absl::StatusOr<ImageRecord> ImageStore::Get(std::string_view name) const {

@@ -46,6 +46,13 @@ namespace ocid {
 
 class ImageStore;
 
+// Of content from outside.
+struct ImageLimits {
+  uint64_t manifest_bytes = kDefaultManifestBytes;  // at most kMaxManifestBytes
+  uint64_t blob_bytes = ContentStore::kDefaultMaxBlobBytes;
+  LayerLimits layer;
+};
+
 enum class LayerState { kWaiting, kFetching, kVerifying, kUnpacking, kDone, kPresent };
 std::string_view LayerStateName(LayerState state);  // "waiting", ...
 
@@ -102,7 +109,7 @@ class ImageStore {
  public:
   struct Options {
     std::string directory;  // absolute; made where it is missing
-    LayerLimits limits;
+    ImageLimits limits = {};
     int parallel_fetches = 4;
     std::function<absl::Time()> clock = absl::Now;
   };
@@ -115,7 +122,8 @@ class ImageStore {
   absl::StatusOr<ImageRecord> Import(ImageSource& source, const Descriptor& root,
                                      const ImportRequest& request);
 
-  // From a folder or an archive on the host. An empty name: as the source names it. Where the source
+  // From a folder or an archive on the host. Returned with the names that it got now, whatever others it
+  // has. An empty name: as the source names it. Where the source
   // has several images, the name says which.
   absl::StatusOr<ImageRecord> Load(const std::string& path, const std::string& name,
                                    const Platform& platform, const ImportProgress& progress = {});
@@ -147,7 +155,7 @@ class ImageStore {
 
   ContentStore& content() { return *content_; }
   const LayerStore& layers() const { return *layers_; }
-  const LayerLimits& limits() const { return options_.limits; }
+  const ImageLimits& limits() const { return options_.limits; }
   // What went wrong at Open and no error told: an index that could not be read was set aside.
   const std::vector<std::string>& warnings() const { return warnings_; }
 

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "daemon/image/layer_testing.h"
+#include "daemon/image/layout_testing.h"
 #include "runtime/base/error_details.h"
 
 namespace ocid {
@@ -21,54 +22,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::json;
-
-// An OCI layout with as many images as Add was called for.
-class Layout {
- public:
-  explicit Layout(std::string directory) : directory_(std::move(directory)) {
-    fs::remove_all(directory_);
-    fs::create_directories(directory_ + "/blobs/sha256");
-    WriteFile("oci-layout", R"({"imageLayoutVersion":"1.0.0"})");
-  }
-
-  void WriteFile(const std::string& name, const std::string& bytes) {
-    std::ofstream(directory_ + "/" + name, std::ios::binary | std::ios::trunc) << bytes;
-  }
-  json Blob(std::string_view media_type, const std::string& bytes) {
-    const Digest digest = Digest::Sha256Of(bytes);
-    WriteFile("blobs/sha256/" + digest.hex(), bytes);
-    return {{"mediaType", media_type}, {"digest", digest.ToString()}, {"size", bytes.size()}};
-  }
-  json AddImage(const std::vector<std::string>& tars, const std::string& name,
-                json config = json::object()) {
-    json layers = json::array();
-    json diff_ids = json::array();
-    for (const std::string& tar : tars) {
-      layers.push_back(Blob("application/vnd.oci.image.layer.v1.tar+gzip",
-                            Compress(tar, TestCompression::kGzip)));
-      diff_ids.push_back(Digest::Sha256Of(tar).ToString());
-    }
-    config["rootfs"] = {{"type", "layers"}, {"diff_ids", diff_ids}};
-    const json manifest = {{"schemaVersion", 2},
-                           {"config", Blob(kOciConfigType, config.dump())},
-                           {"layers", layers},
-                           {"annotations", {{"a", "b"}}}};
-    json descriptor = Blob(kOciManifestType, manifest.dump());
-    if (!name.empty()) descriptor["annotations"] = {{"org.opencontainers.image.ref.name", name}};
-    index_.push_back(descriptor);
-    WriteIndex();
-    return descriptor;
-  }
-  void WriteIndex() {
-    WriteFile("index.json", json{{"schemaVersion", 2}, {"manifests", index_}}.dump());
-  }
-  const std::string& path() const { return directory_; }
-  json& index() { return index_; }
-
- private:
-  const std::string directory_;
-  json index_ = json::array();
-};
 
 class ImageStoreTest : public testing::Test {
  protected:
@@ -99,7 +52,7 @@ class ImageStoreTest : public testing::Test {
   }
 
   const std::string base_;
-  Layout layout_;
+  TestLayout layout_;
   std::unique_ptr<ImageStore> store_;
 };
 

@@ -27,7 +27,9 @@
 
 namespace ocid {
 
-inline constexpr size_t kMaxManifestBytes = size_t{4} << 20;
+// Of a manifest or an index: what is usual, and what can be allowed at most.
+inline constexpr size_t kDefaultManifestBytes = size_t{4} << 20;
+inline constexpr size_t kMaxManifestBytes = size_t{16} << 20;
 // As many lower directories as mount(2)'s page of options has room for: rootfs_mount.h.
 inline constexpr size_t kMaxLayers = 192;
 inline constexpr size_t kMaxIndexEntries = 4096;

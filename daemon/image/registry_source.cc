@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "daemon/image/image_errors.h"
 #include "daemon/image/json_reader.h"
+#include "daemon/image/registry_certificates.h"
 #include "runtime/base/error_details.h"
 #include "runtime/oci/json_text.h"
 
@@ -65,6 +66,14 @@ std::string UrlEncode(std::string_view text) {
 
 std::string BasicAuthorization(const Credentials& credentials) {
   return "Basic " + absl::Base64Escape(credentials.user + ":" + credentials.password);
+}
+
+// "registry.example:5000" of "https://registry.example:5000/v2/"; empty where there is none.
+std::string HostOf(std::string_view url) {
+  const size_t scheme = url.find("://");
+  if (scheme == std::string_view::npos) return "";
+  url.remove_prefix(scheme + 3);
+  return std::string(url.substr(0, url.find_first_of("/?#")));
 }
 
 // "application/json; charset=utf-8" is "application/json".
@@ -176,7 +185,7 @@ absl::StatusOr<HttpResponse> RegistrySource::GetManifest(const std::string& name
         kDockerSchema1SignedType, kDockerSchema1Type}) {
     request.headers.push_back("Accept: " + std::string(type));
   }
-  request.limit_bytes = kMaxManifestBytes;
+  request.limit_bytes = options_.manifest_bytes;
   return Get("/manifests/" + name, std::move(request));
 }
 
@@ -232,6 +241,13 @@ absl::Status RegistrySource::Fetch(const Descriptor& descriptor, BlobWriter& wri
                                 std::to_string(writer.offset()) + " bytes, again and again");
 }
 
+absl::StatusOr<HttpResponse> RegistrySource::GetUrl(HttpRequest request) const {
+  absl::StatusOr<std::string> trusted = ReadCertificates(options_.certs_dir, HostOf(request.url));
+  if (!trusted.ok()) return trusted.status();
+  request.trusted_certificates = *std::move(trusted);
+  return HttpGet(request);
+}
+
 absl::StatusOr<HttpResponse> RegistrySource::Get(const std::string& path, HttpRequest request) {
   if (!request.poll) request.poll = options_.poll;
   for (const Endpoint& endpoint : endpoints_) {
@@ -259,7 +275,7 @@ absl::StatusOr<HttpResponse> RegistrySource::GetFrom(const Endpoint& endpoint,
         attempted.headers.push_back("Authorization: " + found->second);
       }
     }
-    absl::StatusOr<HttpResponse> response = HttpGet(attempted);
+    absl::StatusOr<HttpResponse> response = GetUrl(attempted);
     if (!response.ok()) {
       // With a sink, bytes may have gone through: what comes next depends on how many.
       if (!absl::IsUnavailable(response.status()) || request.sink) return response;
@@ -304,7 +320,7 @@ absl::Status RegistrySource::Authenticate(const Endpoint& endpoint, const std::s
     if (credentials_.has_value()) {
       request.headers.push_back("Authorization: " + BasicAuthorization(*credentials_));
     }
-    absl::StatusOr<HttpResponse> response = HttpGet(request);
+    absl::StatusOr<HttpResponse> response = GetUrl(std::move(request));
     if (!response.ok()) return response.status();
     if (response->code != 200) return HttpFailed(realm, *response);
     absl::StatusOr<json> body = ParseJson(response->body);

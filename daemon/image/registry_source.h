@@ -42,6 +42,9 @@ struct RegistryOptions {
   std::vector<std::string> plain_http_hosts = {};
   // By host: base URLs that are asked first, "https://mirror.example".
   std::map<std::string, std::vector<std::string>> mirrors = {};
+  // DIR/HOST[:PORT]/*.crt are trusted for that host beside the host's own authorities. Empty: none.
+  std::string certs_dir = {};
+  size_t manifest_bytes = kDefaultManifestBytes;
   int attempts = 5;
   absl::Duration first_pause = absl::Milliseconds(250);  // doubles each time
   // An error ends what is under way; called while waiting.
@@ -72,6 +75,8 @@ class RegistrySource : public ImageSource {
       : reference_(std::move(reference)), options_(std::move(options)) {}
   absl::Status ResolveRoot();
   absl::StatusOr<HttpResponse> GetManifest(const std::string& name);
+  // HttpGet, trusting what is configured for the URL's host.
+  absl::StatusOr<HttpResponse> GetUrl(HttpRequest request) const;
 
   // Asks every endpoint, with authentication and again after what may pass. A 2xx answer.
   absl::StatusOr<HttpResponse> Get(const std::string& path, HttpRequest request);

@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <climits>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <utility>
 
 #include "absl/strings/escaping.h"
@@ -281,28 +282,42 @@ absl::StatusOr<TreeEntry> ParseLine(std::string_view line) {
 
 std::string Printable(const std::string& path) { return absl::CHexEscape(path); }
 
-void DescribeEntry(const TreeEntry& expected, const TreeEntry& actual,
-                   std::vector<std::string>& differences) {
-  const auto differs = [&](std::string_view what, const std::string& is, const std::string& was) {
-    if (is == was) return;
-    differences.push_back(absl::StrCat(Printable(expected.path), ": ",
-                                       absl::string_view(what.data(), what.size()), " ",
-                                       Printable(is), ", not ", Printable(was)));
+void CompareXattrs(const TreeEntry& expected, const TreeEntry& actual,
+                   std::vector<TreeDifference>& differences) {
+  const auto value = [](const TreeEntry& entry, const std::string& name) {
+    const auto found = entry.xattrs.find(name);
+    return found == entry.xattrs.end() ? std::string() : "0x" + absl::BytesToHexString(found->second);
   };
-  differs("type", actual.type, expected.type);
-  if (actual.type != expected.type) return;
-  differs("target", actual.target, expected.target);
-  if (expected.type == "hardlink") return;
-  differs("mode", absl::StrFormat("%04o", actual.mode), absl::StrFormat("%04o", expected.mode));
-  differs("owner", absl::StrCat(actual.uid, ":", actual.gid),
-          absl::StrCat(expected.uid, ":", expected.gid));
-  differs("size", absl::StrCat(actual.size_bytes), absl::StrCat(expected.size_bytes));
-  differs("digest", actual.sha256, expected.sha256);
-  differs("device", absl::StrCat(actual.major, ":", actual.minor),
-          absl::StrCat(expected.major, ":", expected.minor));
-  if (actual.xattrs != expected.xattrs) {
-    differences.push_back(Printable(expected.path) + ": other extended attributes");
+  std::set<std::string> names;
+  for (const TreeEntry* entry : {&expected, &actual}) {
+    for (const auto& [name, bytes] : entry->xattrs) names.insert(name);
   }
+  for (const std::string& name : names) {
+    const std::string was = value(expected, name);
+    const std::string is = value(actual, name);
+    if (was == is) continue;
+    differences.push_back({Printable(expected.path), "xattr " + Printable(name), was, is});
+  }
+}
+
+void CompareEntries(const TreeEntry& expected, const TreeEntry& actual,
+                    std::vector<TreeDifference>& differences) {
+  const auto compare = [&](const char* what, const std::string& was, const std::string& is) {
+    if (is == was) return;
+    differences.push_back({Printable(expected.path), what, Printable(was), Printable(is)});
+  };
+  compare("type", expected.type, actual.type);
+  if (actual.type != expected.type) return;
+  compare("target", expected.target, actual.target);
+  if (expected.type == "hardlink") return;
+  compare("mode", absl::StrFormat("%04o", expected.mode), absl::StrFormat("%04o", actual.mode));
+  compare("owner", absl::StrCat(expected.uid, ":", expected.gid),
+          absl::StrCat(actual.uid, ":", actual.gid));
+  compare("size", absl::StrCat(expected.size_bytes), absl::StrCat(actual.size_bytes));
+  compare("digest", expected.sha256, actual.sha256);
+  compare("device", absl::StrCat(expected.major, ":", expected.minor),
+          absl::StrCat(actual.major, ":", actual.minor));
+  CompareXattrs(expected, actual, differences);
 }
 
 }  // namespace
@@ -343,23 +358,22 @@ Digest TreeDigest(const TreeManifest& manifest) {
   return std::move(hasher).Finish();
 }
 
-std::vector<std::string> DescribeDifferences(const TreeManifest& expected,
-                                             const TreeManifest& actual) {
-  std::vector<std::string> differences;
+std::vector<TreeDifference> CompareTrees(const TreeManifest& expected,
+                                         const TreeManifest& actual) {
+  std::vector<TreeDifference> differences;
+  const auto added = [&](const TreeEntry& entry) {
+    differences.push_back({Printable(entry.path), "added", "", entry.type});
+  };
   size_t at = 0;
   for (const TreeEntry& entry : expected) {
-    for (; at < actual.size() && actual[at].path < entry.path; ++at) {
-      differences.push_back(Printable(actual[at].path) + ": was not unpacked");
-    }
+    for (; at < actual.size() && actual[at].path < entry.path; ++at) added(actual[at]);
     if (at == actual.size() || actual[at].path != entry.path) {
-      differences.push_back(Printable(entry.path) + ": missing");
+      differences.push_back({Printable(entry.path), "missing", entry.type, ""});
     } else {
-      DescribeEntry(entry, actual[at++], differences);
+      CompareEntries(entry, actual[at++], differences);
     }
   }
-  for (; at < actual.size(); ++at) {
-    differences.push_back(Printable(actual[at].path) + ": was not unpacked");
-  }
+  for (; at < actual.size(); ++at) added(actual[at]);
   return differences;
 }
 

@@ -50,9 +50,19 @@ absl::StatusOr<TreeManifest> ParseTree(std::string_view text);
 
 Digest TreeDigest(const TreeManifest& manifest);
 
-// One line for each difference: "etc/passwd: mode 0644, not 0600".
-std::vector<std::string> DescribeDifferences(const TreeManifest& expected,
-                                             const TreeManifest& actual);
+struct TreeDifference {
+  std::string path;
+  // "missing", "added", "type", "target", "mode", "owner", "size", "digest", "device" or
+  // "xattr NAME".
+  std::string what;
+  std::string expected;  // empty: there was none
+  std::string actual;
+
+  friend bool operator==(const TreeDifference&, const TreeDifference&) = default;
+};
+
+// Every difference, in the order of paths. Its texts are printable: other bytes are escaped as in C.
+std::vector<TreeDifference> CompareTrees(const TreeManifest& expected, const TreeManifest& actual);
 
 }  // namespace ocid
 

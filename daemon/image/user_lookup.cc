@@ -19,7 +19,9 @@ namespace {
 constexpr uint64_t kMaxUserId = std::numeric_limits<int32_t>::max();
 constexpr size_t kMaxUserBytes = 512;
 
+// With a sign, too: no account's name begins with one, and no id has one.
 bool IsNumber(std::string_view text) {
+  if (text.starts_with('-') || text.starts_with('+')) text.remove_prefix(1);
   return !text.empty() &&
          std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
@@ -29,6 +31,7 @@ std::optional<uint32_t> ParseId(std::string_view text) {
   if (!IsNumber(text)) return std::nullopt;
   uint64_t value = 0;
   for (const char digit : text) {
+    if (digit < '0') return std::nullopt;  // a sign
     value = value * 10 + static_cast<uint64_t>(digit - '0');
     if (value > kMaxUserId) return std::nullopt;
   }

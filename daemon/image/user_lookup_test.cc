@@ -53,7 +53,7 @@ TEST(ResolveUser, NothingIsRoot) {
 
 TEST(ResolveUser, ANumberThatNoIdHoldsIsAnErrorWhateverNamesThereAre) {
   for (const char* user : {"2147483648", "4294967296", "99999999999", "0:2147483648",
-                           "99999999999999999999999999", "huge"}) {
+                           "99999999999999999999999999", "huge", "-1", "+0", "0:-1"}) {
     EXPECT_EQ(GetReason(Resolve(user).status()), "IMAGE_INVALID") << user;
   }
   EXPECT_TRUE(Resolve("2147483647").ok());

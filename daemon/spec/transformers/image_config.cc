@@ -194,7 +194,8 @@ absl::Status SetLabels(const ImageConfig& config, SpecEdit& edit) {
   return absl::OkStatus();
 }
 
-// A volume's data is not the image's: it stays out of the root file system. Where the image's path leads
+// A volume's data is not the image's: it stays out of the root file system, and starts as a copy of what
+// the image has there. Where the image's path leads
 // through its own links is for the executor, which resolves every mount in the root.
 absl::Status AddVolumes(const ImageConfig& config, SpecEdit& edit) {
   for (const std::string& volume : config.volumes) {
@@ -209,7 +210,7 @@ absl::Status AddVolumes(const ImageConfig& config, SpecEdit& edit) {
       continue;
     }
     absl::Status status = PutMount(
-        Mount(destination, "tmpfs", "tmpfs", {"nosuid", "nodev", "mode=755"}), edit.spec.json());
+        Mount(destination, "tmpfs", "tmpfs", {"nosuid", "nodev", "tmpcopyup"}), edit.spec.json());
     if (!status.ok()) return status;
   }
   return absl::OkStatus();

@@ -156,6 +156,7 @@ TEST(ImageConfigTransformer, VolumesAreMountsWithinTheRoot) {
     if (mount["type"] == "tmpfs") tmpfs.push_back(mount["destination"]);
   }
   EXPECT_EQ(tmpfs, (std::vector<std::string>{"/dev", "/dev/shm", "/data", "/etc"}));
+  EXPECT_EQ(mounts.back()["options"], json({"nosuid", "nodev", "tmpcopyup"}));
 }
 
 }  // namespace
