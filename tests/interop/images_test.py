@@ -3,29 +3,21 @@
 umoci makes and unpacks them, skopeo carries them, docker-registry serves them on loopback.
 """
 
-import hashlib
 import json
 import os
 import pathlib
 import shutil
-import socket
 import stat
-import subprocess
 import time
 
 import pytest
 
-from tests.testing.daemon import CommandFailed, wait_until
-from tests.testing.fixtures import own_daemon, shared_daemon  # noqa: F401 (fixtures)
+from tests.testing import images
+from tests.testing.daemon import CommandFailed
+from tests.testing.fixtures import shared_daemon  # noqa: F401 (fixture)
+from tests.testing.images import census, differences, run, skopeo
 
-pytestmark = pytest.mark.skipif(
-    any(shutil.which(tool) is None for tool in ("umoci", "skopeo", "docker-registry")),
-    reason="needs umoci, skopeo and docker-registry")
-
-
-def run(*args, **kwargs):
-    return subprocess.run([str(arg) for arg in args], check=True, stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, text=True, timeout=300, **kwargs).stdout
+pytestmark = images.needs_tools
 
 
 def add_layer(image, tag, folder, change):
@@ -106,32 +98,6 @@ def loaded_image(daemon, layout):
     return "demo:v1"
 
 
-def census(root):
-    """Every path with type, mode, owner, time, extended attributes and content."""
-    entries = {}
-    inodes = {}
-    for path in sorted([root, *root.rglob("*")]):
-        info = path.lstat()
-        name = str(path.relative_to(root))
-        entry = {"mode": oct(info.st_mode), "owner": (info.st_uid, info.st_gid),
-                 "mtime": info.st_mtime_ns, "device": info.st_rdev,
-                 "xattrs": {key: os.getxattr(path, key, follow_symlinks=False)
-                            for key in os.listxattr(path, follow_symlinks=False)}}
-        if stat.S_ISREG(info.st_mode):
-            entry["content"] = hashlib.sha256(path.read_bytes()).hexdigest()
-            if info.st_nlink > 1:
-                entry["same as"] = inodes.setdefault(info.st_ino, name)
-        if stat.S_ISLNK(info.st_mode):
-            entry["target"] = os.readlink(path)
-        entries[name] = entry
-    return entries
-
-
-def differences(ours, theirs):
-    return {name: (ours.get(name), theirs.get(name))
-            for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)}
-
-
 @pytest.fixture(name="bundles", scope="module")
 def unpacked_bundles(daemon, loaded, layout, tmp_path_factory):
     folder = tmp_path_factory.mktemp("bundles")
@@ -142,6 +108,121 @@ def unpacked_bundles(daemon, loaded, layout, tmp_path_factory):
 
 def test_unpacked_root_file_system_equals_umocis(bundles):
     assert differences(census(bundles / "ours/rootfs"), census(bundles / "umoci/rootfs")) == {}
+
+
+def test_a_bundle_is_verified_and_every_kind_of_change_is_listed(daemon, loaded, tmp_path):
+    bundle = tmp_path / "bundle"
+    unpacked = json.loads(daemon.ctl("image", "unpack", "--format", "json", loaded, bundle).stdout)
+    digest = unpacked["content_digest"]
+    assert daemon.ctl("bundle", "verify", bundle).stdout == f"{bundle}: as it was unpacked, {digest}\n"
+    assert daemon.ctl("bundle", "digest", bundle).stdout == digest + "\n"
+    # The same content elsewhere, with other times, is the same content.
+    run("cp", "-a", bundle, tmp_path / "copy")
+    os.utime(tmp_path / "copy/rootfs/etc/passwd", (1, 1))
+    assert daemon.ctl("bundle", "digest", tmp_path / "copy").stdout == digest + "\n"
+
+    root = bundle / "rootfs"
+    os.chmod(root / "etc/setuid", 0o755)
+    os.chown(root / "etc/group", 5, 6)
+    (root / "etc/passwd").write_text("root:x:0:0:ROOT:/root:/bin/sh\nweb:x:33:34::/srv:/bin/sh\n")
+    with open(root / "data/sparse", "ab") as sparse:
+        sparse.write(b"x")
+    (root / "data/fifo").unlink()
+    (root / "data/fifo").write_text("")
+    (root / "data/null").unlink()
+    (root / "data/new").mkdir()
+    (root / "etc/absolute-link").unlink()
+    os.symlink("/etc/shadow", root / "etc/absolute-link")
+    os.removexattr(root / "bin/ping", "security.capability")
+    (root / "bin/ash").unlink()
+    shutil.copy(root / "bin/sh", root / "bin/ash")
+    for name in ("etc/setuid", "etc/group"):  # chown and chmod may change their capabilities
+        assert not [key for key in os.listxattr(root / name) if key.startswith("security.")]
+
+    verify = daemon.ctl("bundle", "verify", bundle, check=False)
+    assert verify.returncode == 1
+    found = {tuple(line.split(": ", 1)) for line in verify.stdout.splitlines()}
+    texts = dict(found)
+    assert texts["etc/setuid"] == "mode 0755, not 4755"
+    assert texts["etc/group"] == "owner 5:6, not 0:0"
+    assert texts["etc/passwd"].startswith("digest ")
+    assert ("data/sparse", "size 8388609, not 8388608") in found
+    assert texts["data/fifo"] == "type file, not fifo"
+    assert texts["data/null"] == "missing, was a char"
+    assert texts["data/new"] == "added, is a directory"
+    assert texts["etc/absolute-link"] == "target /etc/shadow, not /etc/passwd"
+    assert texts["bin/ping"].startswith("xattr security.capability none, not 0x")
+    # The first name is the file; the second one was a link to it.
+    assert texts["bin/busybox"] == "type file, not hardlink"
+    document = json.loads(daemon.ctl("bundle", "verify", "--format", "json", bundle, check=False).stdout)
+    assert len(document["differences"]) == len(found)
+    assert document["content_digest"] != digest
+    assert daemon.ctl("bundle", "digest", bundle).stdout == document["content_digest"] + "\n"
+
+
+def test_a_bundle_of_somebody_else_has_a_digest_and_nothing_to_be_compared_with(daemon, bundles):
+    ours = daemon.ctl("bundle", "digest", bundles / "ours").stdout
+    assert daemon.ctl("bundle", "digest", bundles / "umoci").stdout == ours
+    verify = daemon.ctl("bundle", "verify", bundles / "umoci", check=False)
+    assert verify.returncode == 1 and "was not unpacked by ocid" in verify.stderr
+
+
+@pytest.mark.parametrize("form", ["oci", "v2s2", "v2s1"])
+def test_what_is_saved_goes_through_skopeo_and_back_with_its_digest(daemon, layout, registry, tmp_path, form):
+    reference = f"{registry}/saved/{form}:v1"
+    skopeo("copy", "--dest-tls-verify=false", "--format", "v2s2" if form == "v2s1" else form,
+           f"oci:{layout}:v1", f"docker://{reference}")
+    if form == "v2s1":
+        skopeo("copy", "--dest-tls-verify=false", "--src-tls-verify=false", "--format", form,
+               f"docker://{reference}", f"docker://{reference}")
+    daemon.ctl("image", "pull", "--plain-http", reference)
+    digest = json.loads(daemon.ctl("image", "inspect", reference).stdout)["image"]["digest"]
+    for path, transport in ((tmp_path / "saved", "oci"), (tmp_path / "saved.tar", "oci-archive")):
+        saved = json.loads(daemon.ctl("image", "save", "--format", "json", reference, path).stdout)
+        # A layout has no place for a schema 1 manifest: that one is converted.
+        assert (saved["digest"] == digest) == (form != "v2s1")
+        back = f"{registry}/back/{form}-{transport}:v1"
+        skopeo("copy", "--dest-tls-verify=false", "--preserve-digests", f"{transport}:{path}", f"docker://{back}")
+        daemon.ctl("image", "pull", "--plain-http", back)
+        pulled = json.loads(daemon.ctl("image", "inspect", back).stdout)["image"]
+        assert pulled["digest"] == saved["digest"]
+        # And without a registry: its name goes along.
+        loaded = json.loads(daemon.ctl("image", "load", "--format", "json", path).stdout)
+        assert (loaded["name"], loaded["digest"]) == (reference, saved["digest"])
+    refused = daemon.ctl("image", "save", reference, tmp_path / "saved", check=False)
+    assert refused.returncode == 1 and "exists" in refused.stderr
+
+
+def test_volumes_have_what_the_image_has_there(daemon, tmp_path):
+    made = images.Layout(tmp_path / "layout")
+    made.image([images.busybox_layer("ls", "cat", "stat"),
+                images.tar(images.directory("srv", 0o1777), images.file("srv/seed", b"from the image\n", 0o640),
+                           images.directory("srv/below"), images.symlink("srv/link", "seed"))],
+               {"Volumes": {"/srv": {}, "/var/new": {}}, "Entrypoint": ["/bin/sh", "-c"]}, name="volumes:1")
+    daemon.ctl("image", "load", made.path)
+    done = daemon.ctl("run", "--rm", "--image", "volumes:1", "volumes", "--", "/bin/sh", "-c",
+                      "cat /srv/link; stat -c %a /srv /srv/seed; echo mine >/srv/new; ls /srv /var/new; "
+                      "cat /proc/mounts")
+    lines = done.stdout.splitlines()
+    assert lines[:3] == ["from the image", "1777", "640"]
+    assert {"below", "link", "new", "seed"} <= set(lines)
+    assert [line for line in lines if line.startswith("tmpfs /srv ")]
+    assert [line for line in lines if line.startswith("tmpfs /var/new ")]
+
+
+def test_usage_says_what_prune_would_free(daemon, loaded):
+    before = json.loads(daemon.ctl("image", "usage", "--format", "json").stdout)
+    assert int(before["layers"]["count"]) >= 2
+    assert int(before["blobs"]["size_bytes"]) > 0
+    table = daemon.ctl("image", "usage").stdout
+    assert [line.split("  ")[0] for line in table.splitlines()] == [
+        "CONTENT", "images", "blobs", "unpacked layers", "partial downloads"]
+    daemon.ctl("create", "--image", loaded, "user")
+    held = json.loads(daemon.ctl("image", "usage", "--format", "json").stdout)
+    assert int(held["layers"]["reclaimable_bytes"]) < int(before["layers"]["reclaimable_bytes"])
+    inspected = daemon.inspect("user")
+    assert loaded in json.dumps(inspected["requested"])
+    daemon.ctl("delete", "user")
 
 
 def test_config_equals_umocis(bundles):
@@ -191,37 +272,20 @@ def test_an_image_in_use_stays_and_a_container_keeps_it(daemon, layout):
     daemon.ctl("image", "load", "--name", "demo:v1", layout)
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @pytest.fixture(name="registry", scope="module")
 def running_registry(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("registry")
-    port = free_port()
-    (folder / "config.yml").write_text(
-        f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {folder}/data}}}}\n"
-        f"http: {{addr: '127.0.0.1:{port}'}}\n"
-        "compatibility: {schema1: {enabled: true}}\n")
-    with open(folder / "log", "wb") as log:
-        server = subprocess.Popen(["docker-registry", "serve", folder / "config.yml"], stdout=log,
-                                  stderr=log)
-    wait_until(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0, what="registry")
-    yield f"127.0.0.1:{port}"
-    server.kill()
-    server.wait()
+    with images.registry(tmp_path_factory.mktemp("registry")) as host:
+        yield host
 
 
 @pytest.mark.parametrize("form", ["oci", "v2s2", "v2s1"])
 def test_pull_of_every_manifest_kind(daemon, layout, registry, form):
-    push = ("skopeo", "--insecure-policy", "copy", "--dest-tls-verify=false", "--src-tls-verify=false")
+    push = ("copy", "--dest-tls-verify=false", "--src-tls-verify=false")
     first = "v2s2" if form == "v2s1" else form  # skopeo makes schema 1 of schema 2 alone
-    run(*push, "--format", first, f"oci:{layout}:v1", f"docker://{registry}/team/{form}:v1")
+    skopeo(*push, "--format", first, f"oci:{layout}:v1", f"docker://{registry}/team/{form}:v1")
     if form == "v2s1":
-        run(*push, "--format", form, f"docker://{registry}/team/{form}:v1",
-            f"docker://{registry}/team/{form}:v1")
+        skopeo(*push, "--format", form, f"docker://{registry}/team/{form}:v1",
+               f"docker://{registry}/team/{form}:v1")
     reference = f"{registry}/team/{form}:v1"
     daemon.ctl("image", "pull", "--plain-http", reference)
     inspected = json.loads(daemon.ctl("image", "inspect", reference).stdout)
@@ -233,27 +297,10 @@ def test_pull_of_every_manifest_kind(daemon, layout, registry, form):
     assert done.stdout.startswith("uid=33(web)")
 
 
-def test_a_pull_that_was_killed_goes_on(fresh_daemon, layout, registry):
-    run("skopeo", "--insecure-policy", "copy", "--dest-tls-verify=false",
-        f"oci:{layout}:v1", f"docker://{registry}/team/killed:v1")
-    for delay in (0.0, 0.01, 0.03, 0.06, 0.1, 0.2):
-        pull = fresh_daemon.spawn("image", "pull", "--plain-http", f"{registry}/team/killed:v1")
-        time.sleep(delay)
-        fresh_daemon.kill()
-        pull.wait()
-        fresh_daemon.start()
-    fresh_daemon.ctl("image", "pull", "--plain-http", f"{registry}/team/killed:v1")
-    blobs = fresh_daemon.root / "images/blobs/sha256"
-    for blob in blobs.iterdir():
-        assert hashlib.sha256(blob.read_bytes()).hexdigest() == blob.name
-    assert not list((fresh_daemon.root / "images/layers/.staging").iterdir())
-    fresh_daemon.ctl("run", "--rm", "--image", f"{registry}/team/killed:v1", "after")
-
-
 def test_a_docker_save_archive(daemon, layout, tmp_path):
     archive = tmp_path / "saved.tar"
-    run("skopeo", "--insecure-policy", "copy", f"oci:{layout}:v1",
-        f"docker-archive:{archive}:saved:v1")
+    skopeo("copy", f"oci:{layout}:v1",
+           f"docker-archive:{archive}:saved:v1")
     daemon.ctl("image", "load", "--name", "saved:v1", archive)
     done = daemon.ctl("run", "--rm", "--image", "saved:v1", "from-archive")
     assert done.stdout.startswith("uid=33(web)")

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 BAZEL = os.environ.get("BAZEL", "bazel")
 BENCHMARK = "//tests/benchmark:lifecycle_benchmark"
 SPEC_BENCHMARK = "//tests/benchmark:spec_benchmark"
+IMAGE_BENCHMARK = "//tests/benchmark:image_benchmark"
 
 # What users run and deploy/quickstart builds: so that one build serves both.
 DEFAULT_CONFIG = "opt"
@@ -141,7 +142,7 @@ def run_quickstart():
 def run_benchmark(flags):
     """The benchmarks on this machine, and that of a life under a systemd too, where one can be had."""
     status = max(subprocess.run([BAZEL, "run", *flags, target], check=False).returncode
-                 for target in (SPEC_BENCHMARK, BENCHMARK))
+                 for target in (SPEC_BENCHMARK, IMAGE_BENCHMARK, BENCHMARK))
     bed = os.path.abspath("tests/testing/with-systemd-ns")
     reason = subprocess.run([bed, "--check"], check=False, text=True, stdout=subprocess.PIPE)
     if reason.returncode != 0:
