@@ -54,6 +54,7 @@ int Verify(Context& context, const std::string& directory) {
   } else if (count == 0) {
     context.out().Write(absl::StrCat(directory, ": as it was unpacked, ", digest, "\n"));
   } else {
+    context.out().Flush();  // the differences before their count
     context.Note(absl::StrCat("ocictl: bundle verify ", directory, ": ", count,
                               count == 1 ? " difference" : " differences"));
   }
