@@ -10,6 +10,12 @@
 // bytes that are not UTF-8 are escaped. Each entry is one write(2), so lines of several threads or
 // processes do not mix; a line that the descriptor will not take is lost rather than waited for.
 //
+// A line that a call led to ends with its `trace_id`, where its caller sent one (log_context.h).
+//
+// Where standard error is systemd's journal (JOURNAL_STREAM, systemd.exec(5)) entries go there as fields
+// instead: MESSAGE is the text above without its time, PRIORITY the level, CONTAINER_ID, TRACE_ID and
+// RPC_METHOD are what their names say, and every other field is OCID_ and its name.
+//
 // An error that is returned is not logged as well: who ends its way logs it.
 // Thread-safe. Blocks only as long as write(2) to standard error does.
 #ifndef OCID_DAEMON_BASE_LOG_H_
@@ -62,6 +68,8 @@ class LogField {
 // For the whole process; text and kInfo until told otherwise.
 void SetLogLevel(LogLevel level);
 void SetLogFormat(LogFormat format);
+// Looks whether standard error is the journal. Once, before there are threads.
+void FindJournal();
 bool LogEnabled(LogLevel level);
 
 void Log(LogLevel level, std::string_view message, std::initializer_list<LogField> fields = {});

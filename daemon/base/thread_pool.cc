@@ -23,7 +23,7 @@ void ThreadPool::Shutdown() {
     threads_.clear();
   }
   for (std::thread& thread : threads) thread.join();
-  std::deque<absl::AnyInvocable<void()>> late;  // dies outside the lock
+  std::deque<Work> late;  // dies outside the lock
   MutexLock lock(mutex_);
   closed_ = true;
   late.swap(queue_);
@@ -32,12 +32,17 @@ void ThreadPool::Shutdown() {
 void ThreadPool::Post(absl::AnyInvocable<void()> work) {
   MutexLock lock(mutex_);
   if (closed_) return;
-  queue_.push_back(std::move(work));
+  queue_.push_back({std::move(work), CurrentLogContext()});
   // Every queued item beyond the idle threads deserves a thread of its own.
   if (queue_.size() > idle_ && threads_.size() < max_threads_ && !stopping_) {
     threads_.emplace_back([this] { Run(); });
   }
   work_ready_.Signal();
+}
+
+size_t ThreadPool::queued() const {
+  MutexLock lock(mutex_);
+  return queue_.size();
 }
 
 int ThreadPool::threads() const {
@@ -56,10 +61,11 @@ void ThreadPool::Run() {
     }
     if (queue_.empty()) break;
     {
-      absl::AnyInvocable<void()> work = std::move(queue_.front());
+      Work work = std::move(queue_.front());
       queue_.pop_front();
       mutex_.Unlock();
-      std::move(work)();
+      const ScopedLogContext scope(std::move(work.context));
+      std::move(work.run)();
       // What the work owns dies here, outside the lock.
     }
     mutex_.Lock();

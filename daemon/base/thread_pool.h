@@ -10,12 +10,14 @@
 #define OCID_DAEMON_BASE_THREAD_POOL_H_
 
 #include <deque>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/functional/any_invocable.h"
+#include "daemon/base/log_context.h"
 #include "runtime/base/mutex.h"
 
 namespace ocid {
@@ -28,7 +30,11 @@ class ThreadPool {
   ThreadPool& operator=(const ThreadPool&) = delete;
   ~ThreadPool();
 
+  // The work runs with the LogContext of this call.
   void Post(absl::AnyInvocable<void()> work);
+
+  // Work that waits for a thread.
+  size_t queued() const;
 
   // Runs what was posted, also by that work itself, and ends the threads. What is posted afterwards is
   // dropped: who uses the pool may outlive its work. Once; the destructor does it otherwise.
@@ -38,13 +44,18 @@ class ThreadPool {
   int threads() const;
 
  private:
+  struct Work {
+    absl::AnyInvocable<void()> run;
+    std::shared_ptr<const LogContext> context;
+  };
+
   void Run();
 
   const std::string name_;
   const size_t max_threads_;
   mutable Mutex mutex_;
   CondVar work_ready_;
-  std::deque<absl::AnyInvocable<void()>> queue_ ABSL_GUARDED_BY(mutex_);
+  std::deque<Work> queue_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::thread> threads_ ABSL_GUARDED_BY(mutex_);
   size_t idle_ ABSL_GUARDED_BY(mutex_) = 0;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;

@@ -7,7 +7,7 @@ bool Lane::Push(Operation operation) {
     MutexLock lock(mutex_);
     if (busy_) {
       if (waiting_.size() >= capacity_) return false;
-      waiting_.push_back(std::move(operation));
+      waiting_.push_back({std::move(operation), CurrentLogContext()});
       return true;
     }
     busy_ = true;
@@ -20,12 +20,17 @@ void Lane::PushAlways(Operation operation) {
   {
     MutexLock lock(mutex_);
     if (busy_) {
-      waiting_.push_back(std::move(operation));
+      waiting_.push_back({std::move(operation), CurrentLogContext()});
       return;
     }
     busy_ = true;
   }
   Run(std::move(operation));
+}
+
+size_t Lane::waiting() const {
+  MutexLock lock(mutex_);
+  return waiting_.size();
 }
 
 void Lane::Run(Operation operation) {
@@ -35,7 +40,7 @@ void Lane::Run(Operation operation) {
 }
 
 void Lane::RunNext() {
-  Operation next;
+  Waiting next;
   {
     MutexLock lock(mutex_);
     if (waiting_.empty()) {
@@ -45,7 +50,8 @@ void Lane::RunNext() {
     next = std::move(waiting_.front());
     waiting_.pop_front();
   }
-  Run(std::move(next));
+  const ScopedLogContext scope(std::move(next.context));
+  Run(std::move(next.operation));
 }
 
 }  // namespace ocid

@@ -57,15 +57,23 @@ class Lane : public std::enable_shared_from_this<Lane> {
   bool Push(Operation operation);
   void PushAlways(Operation operation);
 
+  // Operations that wait, the running one not counted.
+  size_t waiting() const;
+
  private:
+  struct Waiting {
+    Operation operation;
+    std::shared_ptr<const LogContext> context;  // of whoever pushed it
+  };
+
   void Run(Operation operation);
   void RunNext();
 
   ThreadPool& pool_;
   const size_t capacity_;
-  Mutex mutex_;
+  mutable Mutex mutex_;
   bool busy_ ABSL_GUARDED_BY(mutex_) = false;
-  std::deque<Operation> waiting_ ABSL_GUARDED_BY(mutex_);
+  std::deque<Waiting> waiting_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace ocid

@@ -16,6 +16,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
 #include "daemon/base/crc32c.h"
+#include "daemon/base/log_context.h"
 #include "daemon/store/files.h"
 
 namespace ocid {
@@ -131,6 +132,9 @@ absl::Status EventLog::OpenSegment(uint64_t first_sequence) {
 }
 
 uint64_t EventLog::Append(v1::Event event) {
+  if (const auto& context = CurrentLogContext(); context != nullptr) {
+    event.set_trace_id(context->trace_id);
+  }
   if (!event.has_time()) {
     const int64_t now = absl::ToUnixNanos(absl::Now());
     event.mutable_time()->set_seconds(now / 1'000'000'000);
@@ -203,6 +207,32 @@ uint64_t EventLog::last_sequence() const {
   return published_;
 }
 
+std::vector<uint64_t> EventLog::Lags() const {
+  MutexLock lock(mutex_);
+  std::vector<uint64_t> lags;
+  for (const EventReader* const reader : readers_) {
+    const uint64_t next = reader->next_;
+    lags.push_back(next > published_ ? 0 : published_ + 1 - next);
+  }
+  return lags;
+}
+
+uint64_t EventLog::DiskBytes() const {
+  std::vector<uint64_t> segments;
+  {
+    MutexLock lock(mutex_);
+    segments = segments_;
+  }
+  uint64_t bytes = 0;
+  for (const uint64_t segment : segments) {
+    struct stat status;
+    if (fstatat(directory_.get(), SegmentName(segment).c_str(), &status, 0) == 0) {
+      bytes += static_cast<uint64_t>(status.st_size);
+    }
+  }
+  return bytes;
+}
+
 uint64_t EventLog::lost_events() const {
   MutexLock lock(mutex_);
   return lost_;
@@ -211,12 +241,15 @@ uint64_t EventLog::lost_events() const {
 std::unique_ptr<EventReader> EventLog::Read(uint64_t from_sequence) {
   MutexLock lock(mutex_);
   const uint64_t next = from_sequence != 0 ? from_sequence : published_ + 1;
-  return std::unique_ptr<EventReader>(new EventReader(*this, next));
+  std::unique_ptr<EventReader> reader(new EventReader(*this, next));
+  readers_.insert(reader.get());
+  return reader;
 }
 
 EventReader::~EventReader() {
   std::function<void()> function;  // dies outside the lock
   MutexLock lock(log_.mutex_);
+  log_.readers_.erase(this);
   const auto found = log_.notify_.find(notify_id_);
   if (found == log_.notify_.end()) return;
   function = std::move(found->second);

@@ -22,11 +22,13 @@
 #ifndef OCID_DAEMON_EVENTS_EVENT_LOG_H_
 #define OCID_DAEMON_EVENTS_EVENT_LOG_H_
 
+#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -62,6 +64,12 @@ class EventLog {
   // Of the newest event that readers can see; 0 where there was none yet.
   uint64_t last_sequence() const;
 
+  // For each reader that there is, how many events it has not read.
+  std::vector<uint64_t> Lags() const;
+
+  // Of the segment files. Looks at the disk.
+  uint64_t DiskBytes() const;
+
   // How many events could not be written since Open, and why the last one could not.
   uint64_t lost_events() const;
 
@@ -95,6 +103,7 @@ class EventLog {
   std::vector<std::shared_ptr<const v1::Event>> pending_ ABSL_GUARDED_BY(mutex_);
   std::deque<std::shared_ptr<const v1::Event>> buffer_ ABSL_GUARDED_BY(mutex_);
   std::vector<uint64_t> segments_ ABSL_GUARDED_BY(mutex_);  // first sequences, ascending
+  std::set<const EventReader*> readers_ ABSL_GUARDED_BY(mutex_);
   std::map<uint64_t, std::function<void()>> notify_ ABSL_GUARDED_BY(mutex_);
   uint64_t last_notify_id_ ABSL_GUARDED_BY(mutex_) = 0;
 
@@ -122,14 +131,14 @@ class EventReader {
  private:
   friend class EventLog;
 
-  EventReader(EventLog& log, uint64_t next) : log_(log), next_(next) {}
+  EventReader(EventLog& log, uint64_t next) : log_(log), next_(next) {}  // log.mutex_ is held
 
   // Reads on in the segment files, up to `end`.
   void ReadFiles(uint64_t end, size_t max, std::vector<v1::Event>& events);
   void AddGap(uint64_t end, std::vector<v1::Event>& events);
 
   EventLog& log_;
-  uint64_t next_;
+  std::atomic<uint64_t> next_;  // written by the reader's thread alone
   uint64_t notify_id_ = 0;
   // The segment in which this reader is, and how far.
   std::string segment_;
