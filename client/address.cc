@@ -48,12 +48,15 @@ absl::StatusOr<Address> ParseAddress(std::string_view text) {
       return Address{.text = std::string(text), .target = std::string(text), .unix_path = ""};
     }
   }
+  // The daemon's own word for it, as in its `listen`.
+  const std::string_view given = text;
+  if (text.starts_with("tcp://")) text.remove_prefix(6);
   const size_t colon = text.rfind(':');
   if (colon == std::string_view::npos || colon == 0 || colon + 1 == text.size() ||
       text.find_first_not_of("0123456789", colon + 1) != std::string_view::npos) {
-    return Invalid(text, "neither unix:///PATH nor HOST:PORT");
+    return Invalid(given, "neither unix:///PATH nor tcp://HOST:PORT");
   }
-  return Address{.text = std::string(text),
+  return Address{.text = std::string(given),
                  .target = absl::StrCat("dns:///", std::string(text)),
                  .unix_path = ""};
 }

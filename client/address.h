@@ -3,7 +3,8 @@
 //   unix:///run/ocid/ocid.sock     an absolute path
 //   unix:ocid.sock                 a path as it is; relative ones start at the working directory
 //   /run/ocid/ocid.sock            the same as unix:///run/ocid/ocid.sock
-//   dns:///host:port, ipv4:1.2.3.4:port, ipv6:[::1]:port, host:port     TCP: needs TLS credentials
+//   tcp://host:port, tcp://[::1]:port                                   TCP: needs TLS credentials
+//   dns:///host:port, ipv4:1.2.3.4:port, ipv6:[::1]:port, host:port     the same in gRPC's words
 //
 // A value: thread-compatible, nothing blocks. Source: gRPC's naming.md.
 #ifndef OCID_CLIENT_ADDRESS_H_

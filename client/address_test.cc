@@ -7,6 +7,14 @@
 namespace ocid {
 namespace {
 
+TEST(ParseAddress, TcpIsTheDaemonsWordForHostAndPort) {
+  const absl::StatusOr<Address> address = ParseAddress("tcp://[::1]:7117");
+  ASSERT_TRUE(address.ok()) << address.status();
+  EXPECT_EQ(address->target, "dns:///[::1]:7117");
+  EXPECT_EQ(address->text, "tcp://[::1]:7117");
+  EXPECT_FALSE(ParseAddress("tcp://host").ok());
+}
+
 TEST(ParseAddress, ThreeSlashesAreAUnixSocketWithAnAbsolutePath) {
   const auto address = ParseAddress("unix:///run/ocid/ocid.sock");
   ASSERT_TRUE(address.ok()) << address.status();

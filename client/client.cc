@@ -4,6 +4,8 @@
 #include <grpcpp/support/channel_arguments.h>
 
 #include <chrono>
+#include <fstream>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -357,6 +359,11 @@ absl::StatusOr<v1::Info> SystemClient::GetInfo(CallOptions options) {
   return Call(*stub_, &v1::SystemService::Stub::GetInfo, v1::GetInfoRequest(), options, address_);
 }
 
+absl::StatusOr<v1::DebugDump> SystemClient::DumpDebug(CallOptions options) {
+  return Call(*stub_, &v1::SystemService::Stub::DumpDebug, v1::DumpDebugRequest(), options,
+              address_);
+}
+
 absl::StatusOr<v1::Capabilities> SystemClient::GetCapabilities(CallOptions options) {
   return Call(*stub_, &v1::SystemService::Stub::GetCapabilities, v1::GetCapabilitiesRequest(),
               options, address_);
@@ -374,6 +381,23 @@ Client::Client(const std::shared_ptr<grpc::Channel>& channel, const Address& add
       logs_(v1::LogService::NewStub(channel)),
       events_(v1::EventService::NewStub(channel)) {}
 
+absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> ReadTlsCredentials(
+    const ClientTlsFiles& files) {
+  grpc::SslCredentialsOptions options;
+  const std::pair<const std::string*, std::string*> all[] = {
+      {&files.certificate, &options.pem_cert_chain},
+      {&files.key, &options.pem_private_key},
+      {&files.authorities, &options.pem_root_certs}};
+  for (const auto& [path, text] : all) {
+    std::ifstream file(*path, std::ios::binary);
+    text->assign(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
+    if (!file || text->empty()) {
+      return absl::InvalidArgumentError(absl::StrCat("TLS: cannot read \"", *path, "\""));
+    }
+  }
+  return grpc::SslCredentials(options);
+}
+
 absl::StatusOr<std::unique_ptr<Client>> Client::Connect(std::string_view address,
                                                         const ClientOptions& options) {
   const absl::StatusOr<Address> parsed = ParseAddress(address);
@@ -382,7 +406,7 @@ absl::StatusOr<std::unique_ptr<Client>> Client::Connect(std::string_view address
   if (credentials == nullptr) {
     if (!parsed->is_unix()) {
       return absl::InvalidArgumentError(absl::StrCat(
-          "address \"", parsed->text, "\": TCP needs TLS credentials; use a unix socket"));
+          "address \"", parsed->text, "\": TCP needs a certificate, its key and the daemon's authority (TLS)"));
     }
     credentials = grpc::InsecureChannelCredentials();
   }

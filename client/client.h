@@ -47,6 +47,17 @@ struct ClientOptions {
   std::shared_ptr<grpc::ChannelCredentials> credentials;
 };
 
+// Of mutual TLS, all in PEM.
+struct ClientTlsFiles {
+  std::string certificate;  // our own, then those between it and its authority
+  std::string key;
+  std::string authorities;  // that the daemon's certificate may come from
+};
+
+// For ClientOptions: TLS 1.2 or 1.3. Reads the files; INVALID_ARGUMENT where one cannot be read.
+absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> ReadTlsCredentials(
+    const ClientTlsFiles& files);
+
 struct CallOptions {
   absl::Duration timeout = absl::InfiniteDuration();
 };
@@ -219,6 +230,7 @@ class SystemClient {
   absl::StatusOr<v1::Version> GetVersion(CallOptions = {});
   absl::StatusOr<v1::Info> GetInfo(CallOptions = {});
   absl::StatusOr<v1::Capabilities> GetCapabilities(CallOptions = {});
+  absl::StatusOr<v1::DebugDump> DumpDebug(CallOptions = {});
 
  private:
   std::unique_ptr<v1::SystemService::Stub> stub_;

@@ -15,11 +15,13 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "daemon/access/role_table.h"
 #include "daemon/base/version.h"
 #include "daemon/config_values.h"
 #include "daemon/image/manifest.h"
 #include "daemon/nri/default_validator.h"
 #include "daemon/nri/plugin_policy.h"
+#include "daemon/tcp_address.h"
 #include "yaml-cpp/yaml.h"
 
 namespace ocid {
@@ -27,14 +29,15 @@ namespace {
 
 constexpr char kFooter[] = R"(
 ocid keeps containers: it makes them from OCI bundles, runs and watches them, and serves the gRPC API
-ocid.v1 on unix sockets. ocictl is the client for people. Containers outlive the daemon: stop, restart
+ocid.v1 on unix sockets, and on TCP with mutual TLS. ocictl is the client for people. Containers outlive the daemon: stop, restart
 or upgrade it at any time.
 
 Configuration file: YAML with the names of the options above without their dashes, lists for options
 that may be repeated. The command line wins over it. See what is in force with --check-config.
 
 Signals:  SIGTERM, SIGINT  finish what is under way, then end (a second one: at once)
-          SIGHUP           read `log-level` from the configuration file again
+          SIGHUP           read `log-level`, `role` and the files of TLS again
+          SIGUSR1          write what the daemon is doing to STATE/debug-TIME.json
 Exit:     0  ended as told, or --check-config found nothing wrong
           1  could not start, or failed
           2  the command line or the configuration file is wrong
@@ -70,9 +73,46 @@ absl::Status AddValidatorOption(std::vector<std::string>& options, const std::st
   return parsed.status();
 }
 
+absl::Status SetShortDuration(absl::Duration& field, const std::string& value, absl::Duration min,
+                              absl::Duration max) {
+  absl::Duration duration;
+  const absl::Status status = SetDuration(duration, value);
+  if (!status.ok()) return status;
+  if (duration < min || duration > max) {
+    return absl::InvalidArgumentError(absl::StrCat(QuoteForLog(value), " is not from ",
+                                                   absl::FormatDuration(min), " to ",
+                                                   absl::FormatDuration(max)));
+  }
+  field = duration;
+  return absl::OkStatus();
+}
+
+absl::Status AddRole(DaemonConfig& config, const std::string& value) {
+  const absl::Status form = RoleTable::CheckForm(value);
+  if (form.ok()) config.roles.push_back(value);
+  return form;
+}
+
+absl::Status SetAuditLog(DaemonConfig& config, const std::string& value) {
+  if (value != "off") return SetAbsolutePath(config.audit_log, value);
+  config.audit_log = value;
+  return absl::OkStatus();
+}
+
+absl::Status SetMetricsListen(DaemonConfig& config, const std::string& value) {
+  const absl::StatusOr<TcpAddress> address = ParseTcpAddress(absl::StrCat("tcp://", value));
+  if (!address.ok()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(QuoteForLog(value), " is not HOST:PORT such as 127.0.0.1:9464"));
+  }
+  config.metrics_listen = value;
+  return absl::OkStatus();
+}
+
 absl::Status AddListener(DaemonConfig& config, const std::string& value) {
-  const absl::StatusOr<std::string> path = ParseUnixAddress(value);
-  if (!path.ok()) return path.status();
+  const absl::Status status = IsTcpAddress(value) ? ParseTcpAddress(value).status()
+                                                  : ParseUnixAddress(value).status();
+  if (!status.ok()) return status;
   config.listen.push_back(value);
   return absl::OkStatus();
 }
@@ -133,8 +173,9 @@ const std::vector<Option>& Options() {
       {"state", "DIR", "What lasts as long as this boot; best on tmpfs", Kind::kValue,
        [](Config& c, Value v) { return SetAbsolutePath(c.state, v); },
        [](const Config& c) -> Values { return {c.state}; }},
-      {"listen", "unix:///PATH", "Where to serve the API; may be repeated", Kind::kList,
-       AddListener, [](const Config& c) -> Values { return c.listen; },
+      {"listen", "ADDRESS",
+       "Where to serve the API: unix:///PATH, or tcp://HOST:PORT with the tls- options; may be repeated",
+       Kind::kList, AddListener, [](const Config& c) -> Values { return c.listen; },
        [](Config& c) { c.listen.clear(); }},
       {"listen-group", "GROUP", "Group that may connect; default: the daemon's own", Kind::kValue,
        [](Config& c, Value v) {
@@ -142,6 +183,72 @@ const std::vector<Option>& Options() {
          return absl::OkStatus();
        },
        [](const Config& c) -> Values { return {c.listen_group}; }},
+      {"tls-cert", "PATH", "PEM: the daemon's certificate, then those between it and its authority",
+       Kind::kValue, [](Config& c, Value v) { return SetAbsolutePath(c.tls_cert, v); },
+       [](const Config& c) -> Values { return {c.tls_cert}; }},
+      {"tls-key", "PATH", "PEM: the private key of tls-cert, without a passphrase", Kind::kValue,
+       [](Config& c, Value v) { return SetAbsolutePath(c.tls_key, v); },
+       [](const Config& c) -> Values { return {c.tls_key}; }},
+      {"tls-client-ca", "PATH", "PEM: the authorities whose clients may connect", Kind::kValue,
+       [](Config& c, Value v) { return SetAbsolutePath(c.tls_client_ca, v); },
+       [](const Config& c) -> Values { return {c.tls_client_ca}; }},
+      {"tls-crl", "PATH", "PEM: those authorities' lists of revoked certificates", Kind::kValue,
+       [](Config& c, Value v) { return SetAbsolutePath(c.tls_crl, v); },
+       [](const Config& c) -> Values { return {c.tls_crl}; }},
+      {"role", "ROLE=KIND:VALUE",
+       "Who is viewer, operator, admin or none, by uid, gid, user, group (unix socket), cn, ou, san "
+       "(certificate); the first line that fits decides; may be repeated",
+       Kind::kList, AddRole, [](const Config& c) -> Values { return c.roles; },
+       [](Config& c) { c.roles.clear(); }},
+      {"audit-log", "PATH", "Who changed what and who was refused; off: none; default: below root",
+       Kind::kValue, SetAuditLog, [](const Config& c) -> Values { return {c.audit_log}; }},
+      {"audit-log-size", "SIZE", "Of one file of the audit log, 64 KiB to 4 GiB", Kind::kValue,
+       [](Config& c, Value v) { return SetSize(c.audit_log_bytes, v, 64 << 10, 4ull << 30); },
+       [](const Config& c) -> Values { return {FormatSize(c.audit_log_bytes)}; }},
+      {"audit-log-files", "N", "How many files of the audit log are kept, 1 to 1000", Kind::kValue,
+       [](Config& c, Value v) { return SetNumber(c.audit_log_files, v, 1, 1000); },
+       [](const Config& c) -> Values { return {absl::StrCat(c.audit_log_files)}; }},
+      {"metrics-listen", "HOST:PORT",
+       "Where Prometheus finds /metrics, such as 127.0.0.1:9464, in plain HTTP; default: nowhere",
+       Kind::kValue, SetMetricsListen,
+       [](const Config& c) -> Values { return {c.metrics_listen}; }},
+      {"max-message-size", "SIZE", "Of a request or an answer, 4 MiB to 256 MiB", Kind::kValue,
+       [](Config& c, Value v) { return SetSize(c.max_message_bytes, v, 4 << 20, 256 << 20); },
+       [](const Config& c) -> Values { return {FormatSize(c.max_message_bytes)}; }},
+      {"max-streams", "N", "Calls at the same time on one connection, 1 to 100000", Kind::kValue,
+       [](Config& c, Value v) { return SetNumber(c.max_streams, v, 1, 100000); },
+       [](const Config& c) -> Values { return {absl::StrCat(c.max_streams)}; }},
+      {"max-connections", "N", "In all, 16 to 1000000; fewer where descriptors are fewer", Kind::kValue,
+       [](Config& c, Value v) { return SetNumber(c.max_connections, v, 16, 1000000); },
+       [](const Config& c) -> Values { return {absl::StrCat(c.max_connections)}; }},
+      {"max-connections-per-peer", "N", "Of one user of this host or one IP address, 1 to 1000000",
+       Kind::kValue,
+       [](Config& c, Value v) { return SetNumber(c.max_connections_per_peer, v, 1, 1000000); },
+       [](const Config& c) -> Values { return {absl::StrCat(c.max_connections_per_peer)}; }},
+      {"handshake-timeout", "DURATION", "For TLS and the first frames of a TCP client, 1s to 10m",
+       Kind::kValue,
+       [](Config& c, Value v) {
+         return SetShortDuration(c.handshake_timeout, v, absl::Seconds(1), absl::Minutes(10));
+       },
+       [](const Config& c) -> Values { return {absl::FormatDuration(c.handshake_timeout)}; }},
+      {"keepalive-interval", "DURATION", "Between pings to a client with calls under way, 10s to 24h",
+       Kind::kValue,
+       [](Config& c, Value v) {
+         return SetShortDuration(c.keepalive_interval, v, absl::Seconds(10), absl::Hours(24));
+       },
+       [](const Config& c) -> Values { return {absl::FormatDuration(c.keepalive_interval)}; }},
+      {"keepalive-timeout", "DURATION", "How long its answer may take, 1s to 10m", Kind::kValue,
+       [](Config& c, Value v) {
+         return SetShortDuration(c.keepalive_timeout, v, absl::Seconds(1), absl::Minutes(10));
+       },
+       [](const Config& c) -> Values { return {absl::FormatDuration(c.keepalive_timeout)}; }},
+      {"call-timeout", "DURATION",
+       "How long a call may wait for its operation, which goes on, 1s to 24h; Wait may for ever",
+       Kind::kValue,
+       [](Config& c, Value v) {
+         return SetShortDuration(c.call_timeout, v, absl::Seconds(1), absl::Hours(24));
+       },
+       [](const Config& c) -> Values { return {absl::FormatDuration(c.call_timeout)}; }},
       {"cgroup-manager", "NAME", "auto, systemd, cgroupfs or none", Kind::kValue, SetCgroupManager,
        [](const Config& c) -> Values { return {c.cgroup_manager}; }},
       {"cgroup-parent", "PATH", "cgroupfs: where containers go; systemd: the slice", Kind::kValue,
@@ -373,6 +480,22 @@ absl::StatusOr<CommandLine> ReadCommandLine(int argc, const char* const* argv) {
   return line;
 }
 
+// Plaintext TCP is not offered: whoever can connect would be root here.
+absl::Status CheckTls(const DaemonConfig& config) {
+  const auto tcp = absl::c_find_if(config.listen, IsTcpAddress);
+  if (tcp == config.listen.end()) return absl::OkStatus();
+  const std::pair<const char*, const std::string*> needed[] = {{"tls-cert", &config.tls_cert},
+                                                               {"tls-key", &config.tls_key},
+                                                               {"tls-client-ca", &config.tls_client_ca}};
+  for (const auto& [name, value] : needed) {
+    if (!value->empty()) continue;
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--listen ", *tcp, ": plaintext TCP is not offered: whoever can connect is root here; mutual TLS ",
+        "needs tls-cert, tls-key and tls-client-ca; ", name, " is missing"));
+  }
+  return absl::OkStatus();
+}
+
 // A value as YAML reads it back, quoted where it must be.
 std::string YamlScalar(const std::string& value) {
   const bool plain = absl::c_all_of(value, [](char c) {
@@ -386,14 +509,9 @@ std::string YamlScalar(const std::string& value) {
 absl::StatusOr<std::string> ParseUnixAddress(std::string_view address) {
   constexpr std::string_view kScheme = "unix://";
   if (!address.starts_with(kScheme)) {
-    const bool network = address.starts_with("tcp:") || address.starts_with("http") ||
-                         address.starts_with("dns:") || address.starts_with("ipv");
     return absl::InvalidArgumentError(absl::StrCat(
-        QuoteForLog(address), network
-                                  ? ": plaintext TCP is not offered: whoever can connect is root "
-                                    "here. A TCP listener needs mutual TLS, which this version "
-                                    "does not have; use unix:///PATH"
-                                  : " is not an address such as unix:///run/ocid/ocid.sock"));
+        QuoteForLog(address),
+        " is not an address such as unix:///run/ocid/ocid.sock or tcp://0.0.0.0:7117"));
   }
   std::string path(address.substr(kScheme.size()));
   absl::Status status = SetAbsolutePath(path, std::string(path));
@@ -404,6 +522,8 @@ absl::StatusOr<std::string> ParseUnixAddress(std::string_view address) {
   }
   return path;
 }
+
+bool IsTcpAddress(std::string_view address) { return address.starts_with("tcp:"); }
 
 NriPlaces NriPlacesOf(const DaemonConfig& config) {
   if (config.nri == "off") return {};
@@ -483,6 +603,8 @@ absl::StatusOr<Invocation> ReadInvocation(int argc, const char* const* argv) {
   if (invocation.config.listen.empty()) {
     return absl::InvalidArgumentError("listen: at least one address is needed");
   }
+  const absl::Status tls = CheckTls(invocation.config);
+  if (!tls.ok()) return tls;
   if (line->check_config) {
     invocation.action = Invocation::Action::kCheckConfig;
     invocation.text = DescribeConfig(invocation.config);

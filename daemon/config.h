@@ -35,6 +35,23 @@ struct DaemonConfig {
   std::string state = "/run/ocid";
   std::vector<std::string> listen = {"unix:///run/ocid/ocid.sock"};
   std::string listen_group;  // empty: the daemon's own
+  std::string tls_cert;      // these three: needed to listen on tcp://
+  std::string tls_key;
+  std::string tls_client_ca;
+  std::string tls_crl;             // empty: none
+  std::vector<std::string> roles;  // daemon/access/role_table.h
+  std::string audit_log;           // empty: ROOT/audit/audit.log; "off": none
+  uint64_t audit_log_bytes = 64 << 20;
+  int audit_log_files = 8;
+  std::string metrics_listen;  // empty: no metrics
+  uint64_t max_message_bytes = 16 << 20;
+  int max_streams = 1024;
+  int max_connections = 16384;
+  int max_connections_per_peer = 12288;
+  absl::Duration handshake_timeout = absl::Seconds(10);
+  absl::Duration keepalive_interval = absl::Seconds(60);
+  absl::Duration keepalive_timeout = absl::Seconds(20);
+  absl::Duration call_timeout = absl::Hours(1);
   std::string cgroup_manager = "auto";
   std::string cgroup_parent;  // empty: the manager's default
   bool allow_missing_controllers = false;
@@ -95,6 +112,9 @@ std::string DescribeConfig(const DaemonConfig& config);
 
 // The path of "unix:///PATH". INVALID_ARGUMENT for any other kind of address.
 absl::StatusOr<std::string> ParseUnixAddress(std::string_view address);
+
+// "tcp://...": of TLS.
+bool IsTcpAddress(std::string_view address);
 
 }  // namespace ocid
 

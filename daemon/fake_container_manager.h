@@ -7,6 +7,7 @@
 
 #include <sys/socket.h>
 
+#include <atomic>
 #include <cerrno>
 #include <map>
 #include <memory>
@@ -59,6 +60,9 @@ class FakeContainerManager final : public ContainerManager {
     return std::move(attached_);
   }
 
+  // How often anything was asked that is not answered from what is known.
+  int operations() const { return operations_; }
+
   std::string last_owner() const {
     const MutexLock lock(mutex_);
     return last_owner_;
@@ -69,6 +73,7 @@ class FakeContainerManager final : public ContainerManager {
 
   void Create(const v1::CreateContainerRequest& request, const Caller& caller,
               Done<v1::Container> done) override {
+    ++operations_;
     v1::Container container;
     {
       const MutexLock lock(mutex_);
@@ -120,6 +125,7 @@ class FakeContainerManager final : public ContainerManager {
   }
   void Attach(const v1::AttachRequest::Open& request, const Caller&,
               Done<Attachment> done) override {
+    ++operations_;
     int fds[2];
     {
       const MutexLock lock(mutex_);
@@ -146,10 +152,12 @@ class FakeContainerManager final : public ContainerManager {
 
 #define OCID_FAKE_MISSING(method, request, response)                                 \
   void method(const v1::request&, const Caller&, Done<v1::response> done) override { \
+    ++operations_;                                                                   \
     done(absl::UnimplementedError("fake"));                                          \
   }
 #define OCID_FAKE_MISSING_READ(method, request, response)             \
   void method(const v1::request&, Done<v1::response> done) override { \
+    ++operations_;                                                    \
     done(absl::UnimplementedError("fake"));                           \
   }
   OCID_FAKE_MISSING(Update, UpdateContainerRequest, Container)
@@ -211,6 +219,7 @@ class FakeContainerManager final : public ContainerManager {
   }
 
   const std::string directory_;
+  std::atomic<int> operations_ = 0;
   const std::unique_ptr<EventLog> events_;
   mutable Mutex mutex_;
   std::map<std::string, v1::Container> containers_ ABSL_GUARDED_BY(mutex_);

@@ -76,6 +76,7 @@ AdjustmentHost DescribeAdjustmentHost(const CgroupManager& cgroups) {
 SystemFacts DescribeSystem(const DaemonConfig& config, const CgroupManager& cgroups) {
   SystemFacts facts = ReadSystemFacts();
   v1::Info& info = facts.info;
+  facts.capabilities.set_max_message_bytes(config.max_message_bytes);
   info.set_root_dir(config.root);
   info.set_state_dir(config.state);
   info.mutable_version()->set_oci_version_min(std::string(kOldestOciVersion));

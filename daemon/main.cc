@@ -14,16 +14,20 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "daemon/access/audit_log.h"
 #include "daemon/base/log.h"
 #include "daemon/base/timers.h"
 #include "daemon/base/version.h"
@@ -38,9 +42,12 @@
 #include "daemon/image/registry_source.h"
 #include "daemon/nri/default_validator.h"
 #include "daemon/nri/nri_host.h"
+#include "daemon/observe/debug_dump.h"
+#include "daemon/observe/metrics.h"
 #include "daemon/server.h"
 #include "daemon/spec/seccomp_default.h"
 #include "daemon/watchdog.h"
+#include "runtime/base/error_details.h"
 #include "runtime/base/unique_fd.h"
 #include "runtime/cgroup/cgroup_manager.h"
 #include "runtime/host/supervisor_handle.h"
@@ -60,7 +67,7 @@ enum ExitCode {
 sigset_t HandledSignals() {
   sigset_t signals;
   sigemptyset(&signals);
-  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, signal);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGUSR1}) sigaddset(&signals, signal);
   return signals;
 }
 
@@ -77,10 +84,54 @@ void PrepareProcess() {
   }
 }
 
-std::vector<std::string> SocketPaths(const DaemonConfig& config) {
-  std::vector<std::string> paths;
-  for (const std::string& address : config.listen) paths.push_back(*ParseUnixAddress(address));
-  return paths;
+// Descriptors that containers, files and the daemon's own parts are left.
+constexpr size_t kOwnDescriptors = 4096;
+
+ConnectionTable::Limits ConnectionLimits(const DaemonConfig& config) {
+  ConnectionTable::Limits limits;
+  limits.total = static_cast<size_t>(config.max_connections);
+  rlimit files = {};
+  if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur != RLIM_INFINITY) {
+    const size_t all = files.rlim_cur;
+    limits.total = std::min(limits.total, std::max(all / 4, all - std::min(all, kOwnDescriptors)));
+  }
+  limits.per_peer = static_cast<size_t>(config.max_connections_per_peer);
+  return limits;
+}
+
+ServerOptions DescribeServer(const DaemonConfig& config) {
+  ServerOptions options;
+  for (const std::string& address : config.listen) {
+    if (IsTcpAddress(address)) {
+      options.tcp_addresses.push_back(address);
+    } else {
+      options.socket_paths.push_back(*ParseUnixAddress(address));
+    }
+  }
+  options.socket_group = config.listen_group;
+  options.tls = {.certificate = config.tls_cert,
+                 .key = config.tls_key,
+                 .client_authorities = config.tls_client_ca,
+                 .revocations = config.tls_crl};
+  options.tls_directory = config.state + "/tls";
+  options.roles = config.roles;
+  options.limits = {.max_message_bytes = static_cast<int>(config.max_message_bytes),
+                    .max_streams = config.max_streams,
+                    .connections = ConnectionLimits(config),
+                    .handshake_timeout = config.handshake_timeout,
+                    .keepalive_interval = config.keepalive_interval,
+                    .keepalive_timeout = config.keepalive_timeout,
+                    .call_timeout = config.call_timeout};
+  return options;
+}
+
+// Null: there is to be none.
+absl::StatusOr<std::unique_ptr<AuditLog>> OpenAuditLog(const DaemonConfig& config) {
+  if (config.audit_log == "off") return nullptr;
+  return AuditLog::Open(
+      {.path = config.audit_log.empty() ? config.root + "/audit/audit.log" : config.audit_log,
+       .max_bytes = config.audit_log_bytes,
+       .max_files = config.audit_log_files});
 }
 
 absl::StatusOr<std::unique_ptr<CgroupManager>> OpenCgroups(const DaemonConfig& config) {
@@ -154,7 +205,7 @@ RegistryOptions DescribeRegistries(const DaemonConfig& config) {
   return options;
 }
 
-absl::StatusOr<Core> OpenCore(const DaemonConfig& config, ExitCode& code) {
+absl::StatusOr<Core> OpenCore(const DaemonConfig& config, Metrics* metrics, ExitCode& code) {
   Core core;
   core.devices = std::make_unique<CdiRegistry>(config.cdi_spec_dirs);
   absl::StatusOr<std::unique_ptr<CgroupManager>> cgroups = OpenCgroups(config);
@@ -218,6 +269,11 @@ absl::StatusOr<Core> OpenCore(const DaemonConfig& config, ExitCode& code) {
   options.max_threads = config.max_threads;
   options.lane_capacity = static_cast<size_t>(config.container_queue);
   options.launch_timeout = config.launch_timeout;
+  if (metrics != nullptr) {
+    options.on_phase = [metrics](std::string_view phase, absl::Duration duration) {
+      metrics->OnPhase(phase, duration);
+    };
+  }
   absl::StatusOr<std::unique_ptr<ContainerManager>> containers =
       ContainerManager::Open(std::move(options));
   if (!containers.ok()) {
@@ -244,7 +300,7 @@ void LogRecovery(const RecoveryReport& report) {
 }
 
 // SIGHUP: what can change while the daemon runs.
-void ReloadLogLevel(int argc, const char* const* argv) {
+void Reload(int argc, const char* const* argv, Server& server) {
   const absl::StatusOr<Invocation> invocation = ReadInvocation(argc, argv);
   if (!invocation.ok()) {
     Log(LogLevel::kError, "configuration not read again", {{"error", invocation.status()}});
@@ -253,16 +309,28 @@ void ReloadLogLevel(int argc, const char* const* argv) {
   SetLogLevel(invocation->config.log_level);
   Log(LogLevel::kInfo, "log level",
       {{"level", std::string(LogLevelName(invocation->config.log_level))}});
+  const absl::Status reloaded = server.Reload(invocation->config.roles);
+  if (!reloaded.ok()) {
+    Log(LogLevel::kError, "configuration not read again", {{"error", reloaded}});
+    return;
+  }
+  Log(LogLevel::kInfo, "roles", {{"lines", invocation->config.roles.size()}});
 }
 
 // Returns the signal that ends the daemon.
-int WaitForEnd(int argc, const char* const* argv) {
+int WaitForEnd(int argc, const char* const* argv, Server& server,
+               const std::function<void()>& write_dump) {
   const sigset_t signals = HandledSignals();
   while (true) {
     int signal = 0;
     if (sigwait(&signals, &signal) != 0) continue;
-    if (signal != SIGHUP) return signal;
-    ReloadLogLevel(argc, argv);
+    if (signal == SIGHUP) {
+      Reload(argc, argv, server);
+    } else if (signal == SIGUSR1) {
+      write_dump();
+    } else {
+      return signal;
+    }
   }
 }
 
@@ -272,6 +340,7 @@ void EndAtOnceOnSignal() {
   std::thread([] {
     sigset_t signals = HandledSignals();
     sigdelset(&signals, SIGHUP);
+    sigdelset(&signals, SIGUSR1);
     int signal = 0;
     sigwait(&signals, &signal);
     Log(LogLevel::kWarning, "ended at once", {{"signal", strsignal(signal)}});
@@ -293,16 +362,34 @@ int Serve(const Invocation& invocation, int argc, const char* const* argv,
        {"state", config.state},
        {"config", invocation.config_file}});
 
-  absl::StatusOr<Core> core = OpenCore(config, code);
+  std::unique_ptr<Metrics> metrics;  // null: there are none
+  if (!config.metrics_listen.empty()) {
+    absl::StatusOr<std::unique_ptr<Metrics>> opened = Metrics::Open(config.metrics_listen);
+    if (!opened.ok()) return fail(opened.status());
+    metrics = *std::move(opened);
+  }
+  absl::StatusOr<Core> core = OpenCore(config, metrics.get(), code);
   if (!core.ok()) return fail(core.status());
-  absl::StatusOr<std::unique_ptr<Server>> server =
-      Server::Open({.socket_paths = SocketPaths(config),
-                    .socket_group = config.listen_group,
-                    .passed_sockets = std::move(passed_sockets)});
+  const absl::StatusOr<std::unique_ptr<AuditLog>> audit = OpenAuditLog(config);
+  if (!audit.ok()) return fail(Annotate(audit.status(), "audit-log"));
+  ServerOptions server_options = DescribeServer(config);
+  server_options.passed_sockets = std::move(passed_sockets);
+  server_options.audit = audit->get();
+  server_options.observer = metrics.get();
+  Metrics::Sources sources{.containers = core->containers.get(),
+                           .devices = core->devices.get(),
+                           .plugins = core->plugins.get(),
+                           .audit = audit->get()};
+  const auto dump = [&sources, &config] { return DebugDump(sources, DescribeConfig(config)); };
+  server_options.debug_dump = dump;
+  absl::StatusOr<std::unique_ptr<Server>> server = Server::Open(std::move(server_options));
   if (!server.ok()) {
     if (absl::IsAlreadyExists(server.status())) code = kAlreadyRunning;
     return fail(server.status());
   }
+  sources.connections = [&server = **server] { return server.connections().Count(); };
+  sources.refused_connections = [&server = **server] { return server.connections().refused(); };
+  sources.queued_work = [&server = **server] { return server.QueuedWork(); };
   const absl::StatusOr<RecoveryReport> report = core->containers->Recover();
   if (!report.ok()) return fail(report.status());
   LogRecovery(*report);
@@ -315,13 +402,28 @@ int Serve(const Invocation& invocation, int argc, const char* const* argv,
                        core->plugins.get(), core->facts);
   if (!serving.ok()) return fail(serving);
   for (const std::string& address : config.listen) {
+    if (!IsTcpAddress(address)) Log(LogLevel::kInfo, "serving", {{"address", address}});
+  }
+  for (const std::string& address : (*server)->tcp_addresses()) {
     Log(LogLevel::kInfo, "serving", {{"address", address}});
+  }
+  if (metrics != nullptr) {
+    metrics->Start(sources);
+    Log(LogLevel::kInfo, "metrics", {{"address", config.metrics_listen}});
   }
   sd_notify(/*unset_environment=*/0, "READY=1");
   const std::unique_ptr<Timers> timers = MakeTimers();
   std::unique_ptr<Watchdog> watchdog = StartWatchdog(**server, *timers);
 
-  const int signal = WaitForEnd(argc, argv);
+  const int signal = WaitForEnd(argc, argv, **server, [&dump, &config] {
+    const absl::StatusOr<std::string> path = WriteDebugDump(config.state, dump());
+    if (!path.ok()) {
+      Log(LogLevel::kError, "debug dump", {{"error", path.status()}});
+    } else {
+      Log(LogLevel::kInfo, "debug dump", {{"path", *path}});
+    }
+  });
+  if (metrics != nullptr) metrics->Stop();
   watchdog.reset();
   sd_notify(/*unset_environment=*/0, "STOPPING=1");
   Log(LogLevel::kInfo, "draining", {{"signal", strsignal(signal)}});
@@ -349,6 +451,7 @@ int Main(int argc, const char* const* argv) {
   }
   SetLogLevel(invocation->config.log_level);
   SetLogFormat(invocation->config.log_format);
+  FindJournal();
   std::vector<UniqueFd> passed_sockets = TakePassedSockets();
   PrepareProcess();
   return Serve(*invocation, argc, argv, std::move(passed_sockets));

@@ -10,16 +10,20 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "daemon/access/audit_log.h"
+#include "daemon/api/method_table.h"
 #include "daemon/api/status_codec.h"
 #include "daemon/cdi/cdi_registry.h"
 #include "daemon/fake_container_manager.h"
 #include "grpcpp/create_channel.h"
+#include "grpcpp/generic/generic_stub.h"
 #include "grpcpp/security/credentials.h"
 #include "proto/ocid/v1/container.grpc.pb.h"
 #include "proto/ocid/v1/device.grpc.pb.h"
@@ -44,7 +48,11 @@ class ServerTest : public testing::Test {
     directory_ = name;
     manager_ = std::make_unique<FakeContainerManager>(directory_);
     devices_ = std::make_unique<CdiRegistry>(std::vector<std::string>{directory_ + "/cdi"});
-    auto server = Server::Open({.socket_paths = {directory_ + "/s"}, .socket_group = ""});
+    auto audit = AuditLog::Open({.path = directory_ + "/audit.log"});
+    ASSERT_TRUE(audit.ok()) << audit.status();
+    audit_ = *std::move(audit);
+    auto server =
+        Server::Open({.socket_paths = {directory_ + "/s"}, .limits = limits_, .audit = audit_.get()});
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
     auto images = ImageStore::Open({.directory = directory_ + "/images", .limits = {}});
@@ -77,7 +85,19 @@ class ServerTest : public testing::Test {
     while (manager_->waiters() != count) std::this_thread::sleep_for(1ms);
   }
 
+  // One role for whoever runs the test.
+  void BecomeA(const std::string& role) {
+    ASSERT_TRUE(server_->Reload({absl::StrCat(role, "=uid:", getuid())}).ok());
+  }
+
+  std::string AuditText() const {
+    std::ifstream file(directory_ + "/audit.log");
+    return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  }
+
+  TransportLimits limits_;
   std::string directory_;
+  std::unique_ptr<AuditLog> audit_;
   std::unique_ptr<ImageStore> images_;
   std::unique_ptr<FakeContainerManager> manager_;
   std::unique_ptr<CdiRegistry> devices_;
@@ -351,6 +371,119 @@ TEST_F(ServerTest, ManyConnectionsAndCallsAtOnce) {
         EXPECT_TRUE(stub->Get(&context, request, &container).ok());
       }
     });
+  }
+}
+
+// Every method that the services have, called without a role: by bytes, so that none is forgotten.
+TEST_F(ServerTest, WithoutARoleEveryRpcOfEveryServiceIsRefusedAndNothingIsDone) {
+  BecomeA("none");
+  for (const ApiMethod& method : MethodTable::Get().methods()) {
+    std::string request;
+    if (method.descriptor->client_streaming()) {  // the message that opens it
+      v1::AttachRequest attach;
+      attach.mutable_open()->set_container_id("web");
+      request = attach.SerializeAsString();
+    }
+    grpc::ByteBuffer bytes;
+    if (!request.empty()) {
+      const grpc::Slice slice(request);
+      bytes = grpc::ByteBuffer(&slice, 1);
+    } else {
+      const grpc::Slice slice("");
+      bytes = grpc::ByteBuffer(&slice, 1);
+    }
+    grpc::GenericStub stub(channel_);
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + 10s);
+    grpc::CompletionQueue queue;
+    const auto call = stub.PrepareCall(&context, "/" + method.name, &queue);
+    void* tag = nullptr;
+    bool ok = false;
+    call->StartCall(&tag);
+    queue.Next(&tag, &ok);
+    grpc::ByteBuffer answer;
+    grpc::Status status;
+    call->WriteLast(bytes, {}, &tag);
+    queue.Next(&tag, &ok);
+    call->Read(&answer, &tag);
+    queue.Next(&tag, &ok);
+    EXPECT_FALSE(ok) << method.name << " answered";
+    call->Finish(&status, &tag);
+    queue.Next(&tag, &ok);
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::PERMISSION_DENIED) << method.name;
+    EXPECT_EQ(GetErrorMetadata(DecodeStatus(status))["method"], method.name);
+    EXPECT_NE(AuditText().find("\"method\":\"" + method.name + "\""), std::string::npos);
+  }
+  EXPECT_EQ(manager_->operations(), 0);
+}
+
+TEST_F(ServerTest, AViewerReadsAndChangesNothing) {
+  manager_->Put("web", v1::CONTAINER_STATE_RUNNING);
+  BecomeA("viewer");
+  grpc::ClientContext reading;
+  v1::GetContainerRequest get;
+  get.set_container_id("web");
+  v1::Container container;
+  EXPECT_TRUE(Stub<v1::ContainerService>()->Get(&reading, get, &container).ok());
+  EXPECT_EQ(AuditText(), "");
+
+  grpc::ClientContext context;
+  v1::KillContainerRequest kill;
+  kill.set_container_id("web");
+  v1::KillContainerResponse killed;
+  const absl::Status status =
+      DecodeStatus(Stub<v1::ContainerService>()->Kill(&context, kill, &killed));
+  EXPECT_EQ(status.code(), absl::StatusCode::kPermissionDenied);
+  EXPECT_EQ(GetReason(status), "PERMISSION_DENIED");
+  EXPECT_EQ(GetErrorMetadata(status).at("needed_role"), "operator");
+  EXPECT_EQ(manager_->operations(), 0);
+}
+
+TEST_F(ServerTest, AnOperatorChangesOnlyWhatHeOwns) {
+  manager_->Put("other", v1::CONTAINER_STATE_RUNNING);
+  BecomeA("operator");
+  grpc::ClientContext context;
+  v1::KillContainerRequest kill;
+  kill.set_container_id("other");
+  v1::KillContainerResponse killed;
+  const absl::Status status =
+      DecodeStatus(Stub<v1::ContainerService>()->Kill(&context, kill, &killed));
+  EXPECT_EQ(status.code(), absl::StatusCode::kPermissionDenied);
+  EXPECT_EQ(GetReason(status), "NOT_OWNER");
+  EXPECT_EQ(manager_->operations(), 0);
+}
+
+TEST_F(ServerTest, ARoleThatIsTakenAwayIsMissedByTheNextCall) {
+  manager_->Put("web", v1::CONTAINER_STATE_RUNNING);
+  const auto get = [this] {
+    grpc::ClientContext context;
+    v1::GetContainerRequest request;
+    request.set_container_id("web");
+    v1::Container container;
+    return Stub<v1::ContainerService>()->Get(&context, request, &container).error_code();
+  };
+  BecomeA("viewer");
+  EXPECT_EQ(get(), grpc::StatusCode::OK);
+  BecomeA("none");
+  EXPECT_EQ(get(), grpc::StatusCode::PERMISSION_DENIED);
+}
+
+TEST_F(ServerTest, TheAuditLogSaysWhoWantedWhatAndInWhichTrace) {
+  grpc::ClientContext context;
+  context.AddMetadata("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+  v1::CreateContainerRequest request;
+  request.set_container_id("web");
+  request.set_request_id("r-1");
+  request.mutable_config()->set_bundle("/b");
+  v1::Container container;
+  ASSERT_TRUE(Stub<v1::ContainerService>()->Create(&context, request, &container).ok());
+  const std::string text = AuditText();
+  for (const std::string& part :
+       {absl::StrCat("\"who\":\"uid:", getuid(), "\""), std::string("\"container\":\"web\""),
+        std::string("\"method\":\"ocid.v1.ContainerService/Create\""),
+        std::string("\"request_id\":\"r-1\""), std::string("\"code\":\"OK\""),
+        std::string("\"trace_id\":\"4bf92f3577b34da6a3ce929d0e0e4736\"")}) {
+    EXPECT_NE(text.find(part), std::string::npos) << part << " in " << text;
   }
 }
 

@@ -33,6 +33,12 @@ constexpr mode_t kSocketMode = 0660;
 constexpr int kFirstNumber = 1024;
 constexpr int kLastNumber = 8191;
 
+// With more connections than that the range is as long as it takes for most of it to be free.
+constexpr size_t kManyConnections = 2048;
+constexpr int kNumbersPerConnection = 4;
+
+constexpr size_t kMaxGroups = 65536;  // NGROUPS_MAX of Linux
+
 // How long to let connections wait when there are no descriptors left for them.
 constexpr int kRetryAcceptMs = 100;
 
@@ -82,6 +88,20 @@ absl::Status RemoveStale(const std::string& path) {
   return absl::OkStatus();
 }
 
+// The primary group first. What cannot be told is left out: it only gives.
+std::vector<gid_t> GroupsOf(int fd, gid_t primary) {
+  std::vector<gid_t> groups(32);
+  socklen_t size = static_cast<socklen_t>(groups.size() * sizeof(gid_t));
+  int result = getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups.data(), &size);
+  if (result != 0 && errno == ERANGE && size <= kMaxGroups * sizeof(gid_t)) {
+    groups.resize(size / sizeof(gid_t));
+    result = getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups.data(), &size);
+  }
+  groups.resize(result == 0 ? size / sizeof(gid_t) : 0);
+  groups.insert(groups.begin(), primary);
+  return groups;
+}
+
 Peer PeerOf(int fd) {
   ucred credentials = {};
   socklen_t size = sizeof(credentials);
@@ -89,7 +109,10 @@ Peer PeerOf(int fd) {
     // Cannot be for a connected unix socket. "nobody" is who may do least.
     return Peer{.pid = 0, .uid = 65534, .gid = 65534};
   }
-  return Peer{.pid = credentials.pid, .uid = credentials.uid, .gid = credentials.gid};
+  return Peer{.pid = credentials.pid,
+              .uid = credentials.uid,
+              .gid = credentials.gid,
+              .groups = GroupsOf(fd, credentials.gid)};
 }
 
 }  // namespace
@@ -177,8 +200,19 @@ absl::StatusOr<std::unique_ptr<UnixListener>> UnixListener::Open(
 
 UnixListener::~UnixListener() { Stop(); }
 
-void UnixListener::Start(PeerTable& peers, std::function<void(UniqueFd)> accept) {
+std::vector<gid_t> UnixListener::groups() const {
+  std::vector<gid_t> groups;
+  for (const Socket& socket : sockets_) {
+    struct stat status;
+    if (lstat(socket.path.c_str(), &status) == 0) groups.push_back(status.st_gid);
+  }
+  return groups;
+}
+
+void UnixListener::Start(PeerTable& peers, ConnectionTable& connections,
+                         std::function<void(UniqueFd)> accept) {
   peers_ = &peers;
+  connections_ = &connections;
   accept_ = std::move(accept);
   next_number_ = kFirstNumber;
   thread_ = std::thread(&UnixListener::Run, this);
@@ -229,11 +263,17 @@ void UnixListener::AcceptAll(const Socket& socket) {
     const int moved = fcntl(connection.get(), F_DUPFD_CLOEXEC, next_number_);
     if (moved >= 0) {
       connection.reset(moved);
-      next_number_ = moved < kLastNumber ? moved + 1 : kFirstNumber;
+      const size_t open = connections_->known();
+      const int last = open < kManyConnections
+                           ? kLastNumber
+                           : kFirstNumber + kNumbersPerConnection * static_cast<int>(open);
+      next_number_ = moved < last ? moved + 1 : kFirstNumber;
     } else {
       next_number_ = kFirstNumber;
     }
-    peers_->Put(connection.get(), PeerOf(connection.get()));
+    Peer peer = PeerOf(connection.get());
+    if (!connections_->Admit(connection.get(), IdentityOf(peer))) continue;
+    peers_->Put(connection.get(), peer);
     accept_(std::move(connection));
   }
 }

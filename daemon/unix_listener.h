@@ -10,7 +10,8 @@
 // - the socket has mode 0660, and the group, before it listens;
 // - a socket that came from a service manager (sd_listen_fds(3)) is used as it is, also where its path
 //   is one of those to listen on, and is left to whoever made it;
-// - the peer's credentials (SO_PEERCRED) are known for every call: see PeerTable.
+// - the peer's credentials (SO_PEERCRED, SO_PEERGROUPS) are known for every call: see PeerTable;
+// - connections beyond the limits are closed at once: see ConnectionTable.
 //
 // One thread accepts for all sockets. Thread-safe. Open and Stop block, the rest does not.
 // Source: unix(7), SO_PEERCRED: credentials of who called connect(2).
@@ -29,6 +30,7 @@
 
 #include "absl/status/statusor.h"
 #include "daemon/api/peer_table.h"
+#include "daemon/connection_table.h"
 #include "runtime/base/unique_fd.h"
 
 namespace ocid {
@@ -46,8 +48,12 @@ class UnixListener {
   ~UnixListener();
 
   // Starts accepting; `accept` gets each connection, non-blocking, on the listener's thread, after
-  // the peer was put into `peers`. Call once; `peers` must outlive the listener.
-  void Start(PeerTable& peers, std::function<void(UniqueFd connection)> accept);
+  // the peer was put into `peers`. Call once; what is named must outlive the listener.
+  void Start(PeerTable& peers, ConnectionTable& connections,
+             std::function<void(UniqueFd connection)> accept);
+
+  // Of the sockets' inodes: who is in one of these may connect.
+  std::vector<gid_t> groups() const;
 
   // Accepts no more and removes the sockets that are still ours. Idempotent.
   void Stop();
@@ -70,6 +76,7 @@ class UnixListener {
   UniqueFd stop_event_;
   std::vector<Socket> sockets_;
   PeerTable* peers_ = nullptr;
+  ConnectionTable* connections_ = nullptr;
   std::function<void(UniqueFd)> accept_;
   int next_number_ = 0;  // of the thread
   std::thread thread_;

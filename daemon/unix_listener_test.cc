@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 #include <future>
+#include <optional>
 #include <string>
 
 namespace ocid {
@@ -44,12 +45,18 @@ TEST_F(UnixListenerTest, TellsWhoConnected) {
   ASSERT_TRUE(listener.ok()) << listener.status();
   PeerTable peers;
   std::promise<std::string> accepted;
+  ConnectionTable connections({});
   (*listener)->Start(
-      peers, [&accepted](UniqueFd fd) { accepted.set_value("fd:" + std::to_string(fd.get())); });
+      peers, connections, [&accepted](UniqueFd fd) { accepted.set_value("fd:" + std::to_string(fd.get())); });
   const UniqueFd client = Connect(Path("deep/er/s"));
   ASSERT_TRUE(client.valid());
   const std::string name = accepted.get_future().get();
-  EXPECT_EQ(peers.Find(name), (Peer{.pid = getpid(), .uid = getuid(), .gid = getgid()}));
+  const std::optional<Peer> peer = peers.Find(name);
+  ASSERT_TRUE(peer.has_value());
+  EXPECT_EQ(peer->pid, getpid());
+  EXPECT_EQ(peer->uid, getuid());
+  ASSERT_FALSE(peer->groups.empty());
+  EXPECT_EQ(peer->groups[0], getgid());
   EXPECT_EQ(peers.Find("fd:7"), std::nullopt);
   EXPECT_EQ(peers.Find("unix:"), std::nullopt);
   EXPECT_EQ(peers.Find(name + "x"), std::nullopt);
@@ -62,7 +69,8 @@ TEST_F(UnixListenerTest, ADescriptorIsNotUsedAgainByTheNextConnection) {
   std::promise<int> first;
   std::promise<int> second;
   int count = 0;
-  (*listener)->Start(peers,
+  ConnectionTable connections({});
+  (*listener)->Start(peers, connections,
                      [&](UniqueFd fd) { (count++ == 0 ? first : second).set_value(fd.get()); });
   const UniqueFd one = Connect(Path("s"));
   const int first_number = first.get_future().get();  // closed again by now
@@ -131,7 +139,8 @@ TEST_F(UnixListenerTest, APassedSocketIsUsedAndLeftToWhoeverMadeIt) {
   ASSERT_TRUE(listener.ok()) << listener.status();
   PeerTable peers;
   std::promise<void> accepted;
-  (*listener)->Start(peers, [&](UniqueFd) { accepted.set_value(); });
+  ConnectionTable connections({});
+  (*listener)->Start(peers, connections, [&](UniqueFd) { accepted.set_value(); });
   const UniqueFd client = Connect(Path("s"));
   accepted.get_future().get();
   listener->reset();

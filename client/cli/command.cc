@@ -62,7 +62,19 @@ absl::Status Context::Prepare() {
     }
     timeout_ = *timeout;
   }
-  absl::StatusOr<std::unique_ptr<Client>> client = Client::Connect(global_.address);
+  ClientOptions options;
+  const absl::StatusOr<Address> address = ParseAddress(global_.address);
+  if (address.ok() && !address->is_unix()) {
+    auto credentials = ReadTlsCredentials({.certificate = global_.tls_cert,
+                                           .key = global_.tls_key,
+                                           .authorities = global_.tls_ca});
+    if (!credentials.ok()) {
+      return absl::InvalidArgumentError(absl::StrCat(credentials.status().message(),
+                                                     " (--tls-cert, --tls-key, --tls-ca)"));
+    }
+    options.credentials = *std::move(credentials);
+  }
+  absl::StatusOr<std::unique_ptr<Client>> client = Client::Connect(global_.address, options);
   if (!client.ok()) return client.status();
   client_ = *std::move(client);
   return absl::OkStatus();

@@ -31,6 +31,9 @@ struct GlobalOptions {
   std::string address;
   std::string format = "table";
   std::string timeout;
+  std::string tls_cert;  // these three: for TCP
+  std::string tls_key;
+  std::string tls_ca;
   bool help = false;
 };
 

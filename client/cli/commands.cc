@@ -35,6 +35,7 @@ const CommandSpec* const kCommands[] = {
     // The daemon and ocictl
     &kVersionCommand,
     &kInfoCommand,
+    &kDebugCommand,
     &kCompletionCommand,
 };
 

@@ -31,6 +31,7 @@ extern const CommandSpec kImageCommand;
 extern const CommandSpec kBundleCommand;
 extern const CommandSpec kVersionCommand;
 extern const CommandSpec kInfoCommand;
+extern const CommandSpec kDebugCommand;
 extern const CommandSpec kCompletionCommand;
 
 }  // namespace ocid::cli

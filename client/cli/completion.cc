@@ -151,11 +151,11 @@ std::string PosixTables() {
   function(
       "__ocictl_options",
       [&](const CommandFacts& facts) { return echo(Names(facts.options, false)); },
-      "    *) echo \"--address --format --timeout --help --version\" ;;\n");
+      "    *) echo \"--address --tls-cert --tls-key --tls-ca --format --timeout --help --version\" ;;\n");
   function(
       "__ocictl_valued",
       [&](const CommandFacts& facts) { return echo(Names(facts.options, true)); },
-      "    *) echo \"--address --format --timeout\" ;;\n");
+      "    *) echo \"--address --tls-cert --tls-key --tls-ca --format --timeout\" ;;\n");
   function(
       "__ocictl_subcommands",
       [&](const CommandFacts& facts) { return echo(absl::StrJoin(facts.subcommands, " ")); }, "");

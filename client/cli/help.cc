@@ -91,16 +91,36 @@ std::string PositionalName(const CLI::Option& option) {
   return option.get_required() ? name : "[" + name + "]";
 }
 
+std::string DefaultTlsFile(const char* variable, const char* file) {
+  const char* const named = std::getenv(variable);
+  if (named != nullptr && *named != '\0') return named;
+  const char* const config = std::getenv("XDG_CONFIG_HOME");
+  if (config != nullptr && *config == '/') return absl::StrCat(config, "/ocid/", file);
+  const char* const home = std::getenv("HOME");
+  return absl::StrCat(home == nullptr ? "" : home, "/.config/ocid/", file);
+}
+
 }  // namespace
 
 void AddGlobalOptions(CLI::App& app, GlobalOptions& global) {
   const char* address = std::getenv("OCID_ADDRESS");
   global.address = address != nullptr && *address != '\0' ? address : std::string(kDefaultAddress);
   app.add_option(
-         "--address", global.address,
+         "--address,--host", global.address,
          "Where the daemon listens. Default: $OCID_ADDRESS, else unix:///run/ocid/ocid.sock")
       ->type_name("ADDRESS")
       ->group(kGlobalGroup);
+  const auto add_tls = [&](const char* option, std::string& path, const char* variable,
+                           const char* file, const char* help) {
+    path = DefaultTlsFile(variable, file);
+    app.add_option(option, path, help)->type_name("PATH")->group(kGlobalGroup);
+  };
+  add_tls("--tls-cert", global.tls_cert, "OCID_TLS_CERT", "cert.pem",
+          "For tcp://: our certificate. Default: $OCID_TLS_CERT, else ~/.config/ocid/cert.pem");
+  add_tls("--tls-key", global.tls_key, "OCID_TLS_KEY", "key.pem",
+          "Its private key. Default: $OCID_TLS_KEY, else ~/.config/ocid/key.pem");
+  add_tls("--tls-ca", global.tls_ca, "OCID_TLS_CA", "ca.pem",
+          "The daemon's authority. Default: $OCID_TLS_CA, else ~/.config/ocid/ca.pem");
   app.add_option("--format", global.format, "table (default) or json")
       ->type_name("FORMAT")
       ->check(CLI::IsMember({"table", "json"}))

@@ -1,15 +1,14 @@
 #include "daemon/api/api_context.h"
 
-#include <optional>
-
 #include "daemon/api/status_codec.h"
 #include "daemon/base/log.h"
+#include "runtime/base/error_details.h"
 
 namespace ocid {
 
 Caller CallerOf(const ApiContext& api, const grpc::CallbackServerContext& context) {
-  const std::optional<Peer> peer = api.peers.Find(context.peer());
-  return Caller{.identity = peer.has_value() ? IdentityOf(*peer) : "local"};
+  const absl::StatusOr<Identity> identity = api.gate.Identify(context);
+  return Caller{.identity = identity.ok() ? identity->name : "unknown"};
 }
 
 grpc::Status FinalStatus(const grpc::CallbackServerContext& context, const absl::Status& status) {
@@ -17,6 +16,11 @@ grpc::Status FinalStatus(const grpc::CallbackServerContext& context, const absl:
     Log(LogLevel::kError, "call failed", {{"peer", context.peer()}, {"error", status}});
   }
   return EncodeStatus(status);
+}
+
+absl::Status CallTimedOut() {
+  return MakeError(absl::StatusCode::kDeadlineExceeded, "TIMED_OUT",
+                   "the daemon's call-timeout has passed; the operation goes on");
 }
 
 absl::Status WhyCancelled(const ApiContext& api, const absl::Status& status) {

@@ -86,6 +86,13 @@ class AttachCall final : public grpc::ServerBidiReactor<v1::AttachRequest, v1::A
     if (!request_.has_open()) return End(InvalidMessage("open", "must be the first message"));
     opened_ = true;
     open_ = request_.open();
+    const std::shared_ptr<CallScope> scope = api_.gate.Admit(*context_, request_);
+    {
+      const MutexLock lock(mutex_);
+      scope_ = scope;
+    }
+    const ScopedLogContext log_scope(scope->log_context());
+    if (!scope->verdict().ok()) return End(scope->verdict());
     RequestCheck check;
     check.ContainerId("open.container_id", open_.container_id());
     check.OptionalExecId("open.exec_id", open_.exec_id());
@@ -287,6 +294,7 @@ class AttachCall final : public grpc::ServerBidiReactor<v1::AttachRequest, v1::A
       const MutexLock lock(mutex_);
       if (ended_) return;
       ended_ = true;
+      scope_->End(absl::OkStatus());
       StartWriteAndFinish(&response_, grpc::WriteOptions(), grpc::Status::OK);
     }
     Detach();
@@ -322,12 +330,14 @@ class AttachCall final : public grpc::ServerBidiReactor<v1::AttachRequest, v1::A
   }
 
   void End(const absl::Status& status) {
-    const grpc::Status last = FinalStatus(*context_, WhyCancelled(api_, status));
+    const absl::Status why = WhyCancelled(api_, status);
+    const grpc::Status last = FinalStatus(*context_, why);
     const auto self = shared_from_this();  // Finish leads to OnDone
     {
       const MutexLock lock(mutex_);
       if (ended_) return;
       ended_ = true;
+      if (scope_ != nullptr) scope_->End(why);
       Finish(last);
     }
     Detach();
@@ -371,6 +381,7 @@ class AttachCall final : public grpc::ServerBidiReactor<v1::AttachRequest, v1::A
   std::optional<absl::StatusOr<AttachFrame>> first_;  // read and not yet handled
 
   mutable Mutex mutex_;
+  std::shared_ptr<CallScope> scope_ ABSL_GUARDED_BY(mutex_);  // null until `open` has come
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;
   bool exit_wanted_ ABSL_GUARDED_BY(mutex_) = false;
   // Written once, before exit_wanted_ is read as true without it.

@@ -10,7 +10,7 @@ grpc::ServerUnaryReactor* ContainerService::Create(grpc::CallbackServerContext* 
   check.Config(request->config());
   check.RequestId(request->request_id());
 
-  UnaryCall<v1::Container> call(context, response);
+  UnaryCall<v1::Container> call(api_, context, *request, response);
   if (!call.Refused(check)) {
     api_.containers.Create(*request, CallerOf(api_, *context), call.Reply());
   }

@@ -11,7 +11,7 @@ grpc::ServerUnaryReactor* ExecService::Create(grpc::CallbackServerContext* conte
   check.ExecConfig(request->config());
   check.RequestId(request->request_id());
 
-  UnaryCall<v1::Exec> call(context, response);
+  UnaryCall<v1::Exec> call(api_, context, *request, response);
   if (!call.Refused(check)) {
     api_.containers.CreateExec(*request, CallerOf(api_, *context), call.Reply());
   }

@@ -10,7 +10,7 @@ grpc::ServerUnaryReactor* ContainerService::Delete(grpc::CallbackServerContext* 
   check.Etag(request->etag());
   check.RequestId(request->request_id());
 
-  UnaryCall<v1::DeleteContainerResponse> call(context, response);
+  UnaryCall<v1::DeleteContainerResponse> call(api_, context, *request, response);
   if (!call.Refused(check)) {
     api_.containers.Delete(*request, CallerOf(api_, *context), call.Reply());
   }

@@ -10,7 +10,7 @@ grpc::ServerUnaryReactor* ExecService::Delete(grpc::CallbackServerContext* conte
   check.ExecId("exec_id", request->exec_id());
   check.RequestId(request->request_id());
 
-  UnaryCall<v1::DeleteExecResponse> call(context, response);
+  UnaryCall<v1::DeleteExecResponse> call(api_, context, *request, response);
   if (!call.Refused(check)) {
     api_.containers.DeleteExec(*request, CallerOf(api_, *context), call.Reply());
   }

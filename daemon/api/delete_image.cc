@@ -7,7 +7,7 @@ grpc::ServerUnaryReactor* ImageService::Delete(grpc::CallbackServerContext* cont
                                                v1::DeleteImageResponse* response) {
   RequestCheck check;
   if (request->name().empty()) check.Fail("name", "is empty");
-  UnaryCall<v1::DeleteImageResponse> call(context, response);
+  UnaryCall<v1::DeleteImageResponse> call(api_, context, *request, response);
   if (call.Refused(check)) return call.reactor();
   workers_.Post([this, request, call]() mutable {
     const absl::StatusOr<uint64_t> freed = store_.Delete(request->name());

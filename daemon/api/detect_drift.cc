@@ -8,7 +8,7 @@ grpc::ServerUnaryReactor* ContainerService::DetectDrift(grpc::CallbackServerCont
   RequestCheck check;
   check.ContainerId("container_id", request->container_id());
 
-  UnaryCall<v1::DetectDriftResponse> call(context, response);
+  UnaryCall<v1::DetectDriftResponse> call(api_, context, *request, response);
   if (!call.Refused(check)) {
     api_.containers.DetectDrift(*request, call.Reply());
   }

@@ -8,7 +8,7 @@ grpc::ServerUnaryReactor* ImageService::DigestBundle(grpc::CallbackServerContext
                                                      v1::DigestBundleResponse* response) {
   RequestCheck check;
   check.AbsolutePath("directory", request->directory());
-  UnaryCall<v1::DigestBundleResponse> call(context, response);
+  UnaryCall<v1::DigestBundleResponse> call(api_, context, *request, response);
   if (call.Refused(check)) return call.reactor();
   workers_.Post([request, call]() mutable {
     const absl::StatusOr<Digest> digest = BundleDigest(request->directory());

@@ -8,7 +8,7 @@ grpc::ServerUnaryReactor* ContainerService::Get(grpc::CallbackServerContext* con
   RequestCheck check;
   check.ContainerId("container_id", request->container_id());
 
-  UnaryCall<v1::Container> call(context, response);
+  UnaryCall<v1::Container> call(api_, context, *request, response);
   if (!call.Refused(check)) {
     call.Finish(api_.containers.Get(*request));
   }

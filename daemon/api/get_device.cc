@@ -33,7 +33,7 @@ grpc::ServerUnaryReactor* DeviceService::Get(grpc::CallbackServerContext* contex
                                              v1::Device* response) {
   RequestCheck check;
   if (request->name().empty()) check.Fail("name", "is empty");
-  UnaryCall<v1::Device> call(context, response);
+  UnaryCall<v1::Device> call(api_, context, *request, response);
   if (call.Refused(check)) return call.reactor();
   api_.readers.Post([this, request, call]() mutable {
     const std::shared_ptr<const CdiSnapshot> snapshot = registry_.Refresh();

@@ -8,7 +8,7 @@ grpc::ServerUnaryReactor* ExecService::Get(grpc::CallbackServerContext* context,
   check.ContainerId("container_id", request->container_id());
   check.ExecId("exec_id", request->exec_id());
 
-  UnaryCall<v1::Exec> call(context, response);
+  UnaryCall<v1::Exec> call(api_, context, *request, response);
   if (!call.Refused(check)) {
     call.Finish(api_.containers.GetExec(*request));
   }

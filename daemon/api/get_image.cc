@@ -32,7 +32,7 @@ grpc::ServerUnaryReactor* ImageService::Get(grpc::CallbackServerContext* context
                                             v1::Image* response) {
   RequestCheck check;
   if (request->name().empty()) check.Fail("name", "is empty");
-  UnaryCall<v1::Image> call(context, response);
+  UnaryCall<v1::Image> call(api_, context, *request, response);
   if (call.Refused(check)) return call.reactor();
   const absl::StatusOr<ImageRecord> record = store_.Get(request->name());
   call.Finish(record.ok() ? DescribeImage(store_, *record, request->name())

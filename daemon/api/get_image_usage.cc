@@ -13,9 +13,9 @@ void Describe(const ContentUsage& usage, v1::ImageUsage::Content& content) {
 }  // namespace
 
 grpc::ServerUnaryReactor* ImageService::GetUsage(grpc::CallbackServerContext* context,
-                                                 const v1::GetImageUsageRequest*,
+                                                 const v1::GetImageUsageRequest* request,
                                                  v1::ImageUsage* response) {
-  UnaryCall<v1::ImageUsage> call(context, response);
+  UnaryCall<v1::ImageUsage> call(api_, context, *request, response);
   workers_.Post([this, call]() mutable {
     const absl::StatusOr<ImageUsage> usage = MeasureUsage(store_);
     if (!usage.ok()) return call.Finish(usage.status());

@@ -10,7 +10,7 @@ grpc::ServerUnaryReactor* PluginService::Get(grpc::CallbackServerContext* contex
                                              v1::Plugin* response) {
   RequestCheck check;
   if (request->name().empty()) check.Fail("name", "is empty");
-  UnaryCall<v1::Plugin> call(context, response);
+  UnaryCall<v1::Plugin> call(api_, context, *request, response);
   if (call.Refused(check)) return call.reactor();
   const std::vector<PluginReport> reports =
       plugins_ == nullptr ? std::vector<PluginReport>() : plugins_->List();

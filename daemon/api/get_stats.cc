@@ -8,7 +8,7 @@ grpc::ServerUnaryReactor* ContainerService::GetStats(grpc::CallbackServerContext
   RequestCheck check;
   check.ContainerId("container_id", request->container_id());
 
-  UnaryCall<v1::ContainerStats> call(context, response);
+  UnaryCall<v1::ContainerStats> call(api_, context, *request, response);
   if (!call.Refused(check)) {
     api_.containers.GetStats(*request, call.Reply());
   }

@@ -30,7 +30,7 @@ grpc::ServerUnaryReactor* ImageService::Inspect(grpc::CallbackServerContext* con
                                                 v1::InspectImageResponse* response) {
   RequestCheck check;
   if (request->name().empty()) check.Fail("name", "is empty");
-  UnaryCall<v1::InspectImageResponse> call(context, response);
+  UnaryCall<v1::InspectImageResponse> call(api_, context, *request, response);
   if (call.Refused(check)) return call.reactor();
   api_.readers.Post([this, request, call]() mutable {
     call.Finish(Describe(store_, request->name()));

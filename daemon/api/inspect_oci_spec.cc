@@ -8,7 +8,7 @@ grpc::ServerUnaryReactor* ContainerService::InspectOciSpec(grpc::CallbackServerC
   RequestCheck check;
   check.ContainerId("container_id", request->container_id());
 
-  UnaryCall<v1::OciSpecHistory> call(context, response);
+  UnaryCall<v1::OciSpecHistory> call(api_, context, *request, response);
   if (!call.Refused(check)) {
     api_.containers.InspectOciSpec(*request, call.Reply());
   }

@@ -16,7 +16,7 @@ grpc::ServerUnaryReactor* ContainerService::Kill(grpc::CallbackServerContext* co
   }
   check.RequestId(request->request_id());
 
-  UnaryCall<v1::KillContainerResponse> call(context, response);
+  UnaryCall<v1::KillContainerResponse> call(api_, context, *request, response);
   if (!call.Refused(check)) {
     api_.containers.Kill(*request, CallerOf(api_, *context), call.Reply());
   }

@@ -11,7 +11,7 @@ grpc::ServerUnaryReactor* ExecService::Kill(grpc::CallbackServerContext* context
   check.Signal("signal", request->signal());
   check.RequestId(request->request_id());
 
-  UnaryCall<v1::KillExecResponse> call(context, response);
+  UnaryCall<v1::KillExecResponse> call(api_, context, *request, response);
   if (!call.Refused(check)) {
     api_.containers.KillExec(*request, CallerOf(api_, *context), call.Reply());
   }

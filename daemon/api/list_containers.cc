@@ -9,7 +9,7 @@ grpc::ServerUnaryReactor* ContainerService::List(grpc::CallbackServerContext* co
   check.Page(request->page_size(), request->page_token());
   check.Filter(request->filter());
 
-  UnaryCall<v1::ListContainersResponse> call(context, response);
+  UnaryCall<v1::ListContainersResponse> call(api_, context, *request, response);
   if (!call.Refused(check)) {
     call.Finish(api_.containers.List(*request));
   }

@@ -9,9 +9,9 @@
 namespace ocid {
 
 grpc::ServerUnaryReactor* DeviceService::ListErrors(grpc::CallbackServerContext* context,
-                                                    const v1::ListDeviceErrorsRequest*,
+                                                    const v1::ListDeviceErrorsRequest* request,
                                                     v1::ListDeviceErrorsResponse* response) {
-  UnaryCall<v1::ListDeviceErrorsResponse> call(context, response);
+  UnaryCall<v1::ListDeviceErrorsResponse> call(api_, context, *request, response);
   api_.readers.Post([this, call]() mutable {
     const std::shared_ptr<const CdiSnapshot> snapshot = registry_.Refresh();
     v1::ListDeviceErrorsResponse errors;

@@ -43,7 +43,7 @@ grpc::ServerUnaryReactor* DeviceService::List(grpc::CallbackServerContext* conte
                                               v1::ListDevicesResponse* response) {
   RequestCheck check;
   check.Page(request->page_size(), request->page_token());
-  UnaryCall<v1::ListDevicesResponse> call(context, response);
+  UnaryCall<v1::ListDevicesResponse> call(api_, context, *request, response);
   if (call.Refused(check)) return call.reactor();
   const absl::StatusOr<std::string> last = ParseToken(request->page_token());
   if (!last.ok()) {

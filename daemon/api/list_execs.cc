@@ -9,7 +9,7 @@ grpc::ServerUnaryReactor* ExecService::List(grpc::CallbackServerContext* context
   check.ContainerId("container_id", request->container_id());
   check.Page(request->page_size(), request->page_token());
 
-  UnaryCall<v1::ListExecsResponse> call(context, response);
+  UnaryCall<v1::ListExecsResponse> call(api_, context, *request, response);
   if (!call.Refused(check)) {
     call.Finish(api_.containers.ListExecs(*request));
   }

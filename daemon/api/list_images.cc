@@ -37,7 +37,7 @@ grpc::ServerUnaryReactor* ImageService::List(grpc::CallbackServerContext* contex
                                              v1::ListImagesResponse* response) {
   RequestCheck check;
   check.Page(request->page_size(), request->page_token());
-  UnaryCall<v1::ListImagesResponse> call(context, response);
+  UnaryCall<v1::ListImagesResponse> call(api_, context, *request, response);
   if (call.Refused(check)) return call.reactor();
   call.Finish(PageAfter(store_, *request));
   return call.reactor();

@@ -55,9 +55,9 @@ v1::Plugin DescribePlugin(const PluginReport& report) {
 }
 
 grpc::ServerUnaryReactor* PluginService::List(grpc::CallbackServerContext* context,
-                                              const v1::ListPluginsRequest*,
+                                              const v1::ListPluginsRequest* request,
                                               v1::ListPluginsResponse* response) {
-  UnaryCall<v1::ListPluginsResponse> call(context, response);
+  UnaryCall<v1::ListPluginsResponse> call(api_, context, *request, response);
   v1::ListPluginsResponse list;
   if (plugins_ != nullptr) {
     for (const PluginReport& report : plugins_->List()) *list.add_plugins() = DescribePlugin(report);

@@ -8,7 +8,7 @@ grpc::ServerUnaryReactor* ContainerService::ListProcesses(grpc::CallbackServerCo
   RequestCheck check;
   check.ContainerId("container_id", request->container_id());
 
-  UnaryCall<v1::ListProcessesResponse> call(context, response);
+  UnaryCall<v1::ListProcessesResponse> call(api_, context, *request, response);
   if (!call.Refused(check)) {
     api_.containers.ListProcesses(*request, call.Reply());
   }

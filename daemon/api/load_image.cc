@@ -9,7 +9,7 @@ grpc::ServerUnaryReactor* ImageService::Load(grpc::CallbackServerContext* contex
   check.AbsolutePath("path", request->path());
   const absl::StatusOr<Platform> platform = Platform::Parse(request->platform());
   if (!platform.ok()) check.Fail("platform", "is not OS/ARCHITECTURE[/VARIANT]");
-  UnaryCall<v1::Image> call(context, response);
+  UnaryCall<v1::Image> call(api_, context, *request, response);
   if (call.Refused(check)) return call.reactor();
   workers_.Post([this, request, call, platform = *platform]() mutable {
     const absl::StatusOr<ImageRecord> record =

@@ -9,7 +9,7 @@ grpc::ServerUnaryReactor* ContainerService::Pause(grpc::CallbackServerContext* c
   check.ContainerId("container_id", request->container_id());
   check.RequestId(request->request_id());
 
-  UnaryCall<v1::Container> call(context, response);
+  UnaryCall<v1::Container> call(api_, context, *request, response);
   if (!call.Refused(check)) {
     api_.containers.Pause(*request, CallerOf(api_, *context), call.Reply());
   }

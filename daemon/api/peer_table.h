@@ -15,6 +15,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "runtime/base/mutex.h"
@@ -25,6 +26,7 @@ struct Peer {
   pid_t pid = 0;
   uid_t uid = 0;
   gid_t gid = 0;
+  std::vector<gid_t> groups = {};  // `gid` first, then the supplementary ones
 
   friend bool operator==(const Peer&, const Peer&) = default;
 };

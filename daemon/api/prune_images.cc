@@ -3,9 +3,10 @@
 namespace ocid {
 
 grpc::ServerUnaryReactor* ImageService::Prune(grpc::CallbackServerContext* context,
-                                              const v1::PruneImagesRequest*,
+                                              const v1::PruneImagesRequest* request,
                                               v1::PruneImagesResponse* response) {
-  UnaryCall<v1::PruneImagesResponse> call(context, response);
+  UnaryCall<v1::PruneImagesResponse> call(api_, context, *request, response);
+  if (call.Refused()) return call.reactor();
   workers_.Post([this, call]() mutable {
     const absl::StatusOr<ImageStore::PruneResult> pruned = store_.Prune();
     if (!pruned.ok()) return call.Finish(pruned.status());

@@ -136,7 +136,7 @@ grpc::ServerWriteReactor<v1::PullImageResponse>* ImageService::Pull(
     source = std::make_unique<PullImageSource>(
         store_, workers_, registries_, PullJob{*reference, *platform, request->plain_http()});
   }
-  return PullStream<v1::PullImageResponse>::Start(api_, context, refused, std::move(source));
+  return PullStream<v1::PullImageResponse>::Start(api_, context, *request, refused, std::move(source));
 }
 
 }  // namespace ocid

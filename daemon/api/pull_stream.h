@@ -52,14 +52,20 @@ template <class Message>
 class PullStream final : public grpc::ServerWriteReactor<Message>,
                          public std::enable_shared_from_this<PullStream<Message>> {
  public:
-  // Ends at once with `refused` where that is an error; `source` may be null then.
+  // Passes the gate. Ends at once where the caller may not do this, or with `refused` where that is an
+  // error; `source` may be null then, and is opened by nobody who may not.
   static grpc::ServerWriteReactor<Message>* Start(const ApiContext& api,
                                                   grpc::CallbackServerContext* context,
+                                                  const google::protobuf::Message& request,
                                                   const absl::Status& refused,
                                                   std::unique_ptr<PullSource<Message>> source) {
-    auto stream = std::shared_ptr<PullStream>(new PullStream(api, context, std::move(source)));
+    auto stream =
+        std::shared_ptr<PullStream>(new PullStream(api, context, request, std::move(source)));
     stream->self_ = stream;
-    if (!refused.ok()) {
+    const ScopedLogContext log_scope(stream->scope_->log_context());
+    if (!stream->scope_->verdict().ok()) {
+      stream->Stop(stream->scope_->verdict());
+    } else if (!refused.ok()) {
       stream->Stop(refused);
     } else {
       const std::weak_ptr<PullStream> weak = stream;
@@ -78,9 +84,10 @@ class PullStream final : public grpc::ServerWriteReactor<Message>,
   enum class State { kIdle, kPulling, kWriting, kFinished };
 
   PullStream(const ApiContext& api, grpc::CallbackServerContext* context,
-             std::unique_ptr<PullSource<Message>> source)
+             const google::protobuf::Message& request, std::unique_ptr<PullSource<Message>> source)
       : api_(api),
         context_(context),
+        scope_(api.gate.Admit(*context, request)),
         source_(std::move(source)),
         drain_id_(api.drain.Register(cancellation_)) {}
 
@@ -177,7 +184,9 @@ class PullStream final : public grpc::ServerWriteReactor<Message>,
       status = stop_;
     }
     api_.drain.Unregister(drain_id_);
-    this->Finish(FinalStatus(*context_, WhyCancelled(api_, status)));
+    status = WhyCancelled(api_, status);
+    scope_->End(status);
+    this->Finish(FinalStatus(*context_, status));
   }
 
   void OnCancel() override { cancellation_->Cancel(); }
@@ -189,6 +198,7 @@ class PullStream final : public grpc::ServerWriteReactor<Message>,
 
   const ApiContext& api_;
   grpc::CallbackServerContext* const context_;
+  const std::shared_ptr<CallScope> scope_;
   const std::unique_ptr<PullSource<Message>> source_;
   const std::shared_ptr<Cancellation> cancellation_ = std::make_shared<Cancellation>();
   const DrainSignal::Id drain_id_;

@@ -110,7 +110,7 @@ grpc::ServerWriteReactor<v1::LogEntry>* LogService::Read(grpc::CallbackServerCon
   if (request->has_since()) check.Timestamp("since", request->since());
   if (request->has_until()) check.Timestamp("until", request->until());
   if (!v1::LogStream_IsValid(request->stream())) check.Fail("stream", "is not a stream");
-  return PullStream<v1::LogEntry>::Start(api_, context, check.Finish(),
+  return PullStream<v1::LogEntry>::Start(api_, context, *request, check.Finish(),
                                          std::make_unique<LogSource>(api_, watcher_, *request));
 }
 

@@ -9,7 +9,7 @@ grpc::ServerUnaryReactor* ContainerService::RenderOciSpec(grpc::CallbackServerCo
   check.OptionalContainerId("container_id", request->container_id());
   check.Config(request->config());
 
-  UnaryCall<v1::OciSpecHistory> call(context, response);
+  UnaryCall<v1::OciSpecHistory> call(api_, context, *request, response);
   if (!call.Refused(check)) {
     api_.containers.RenderOciSpec(*request, call.Reply());
   }

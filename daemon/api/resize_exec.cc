@@ -10,7 +10,7 @@ grpc::ServerUnaryReactor* ExecService::Resize(grpc::CallbackServerContext* conte
   check.OptionalExecId("exec_id", request->exec_id());
   check.ConsoleSize("size", request->size());
 
-  UnaryCall<v1::ResizeExecResponse> call(context, response);
+  UnaryCall<v1::ResizeExecResponse> call(api_, context, *request, response);
   if (!call.Refused(check)) {
     api_.containers.ResizeExec(*request, call.Reply());
   }

@@ -15,7 +15,7 @@ grpc::ServerUnaryReactor* ImageService::Save(grpc::CallbackServerContext* contex
   std::optional<RootlessOwner> owner;
   const std::optional<Peer> peer = api_.peers.Find(context->peer());
   if (peer.has_value()) owner = RootlessOwner{peer->uid, peer->gid};
-  UnaryCall<v1::SaveImageResponse> call(context, response);
+  UnaryCall<v1::SaveImageResponse> call(api_, context, *request, response);
   if (call.Refused(check)) return call.reactor();
   workers_.Post([this, request, call, owner]() mutable {
     const absl::StatusOr<Digest> digest =

@@ -10,7 +10,7 @@ grpc::ServerUnaryReactor* ExecService::Start(grpc::CallbackServerContext* contex
   check.ExecId("exec_id", request->exec_id());
   check.RequestId(request->request_id());
 
-  UnaryCall<v1::Exec> call(context, response);
+  UnaryCall<v1::Exec> call(api_, context, *request, response);
   if (!call.Refused(check)) {
     api_.containers.StartExec(*request, CallerOf(api_, *context), call.Reply());
   }

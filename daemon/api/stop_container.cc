@@ -11,7 +11,7 @@ grpc::ServerUnaryReactor* ContainerService::Stop(grpc::CallbackServerContext* co
   if (request->has_grace()) check.Duration("grace", request->grace());
   check.RequestId(request->request_id());
 
-  UnaryCall<v1::Container> call(context, response);
+  UnaryCall<v1::Container> call(api_, context, *request, response);
   if (!call.Refused(check)) {
     api_.containers.Stop(*request, CallerOf(api_, *context), call.Reply());
   }

@@ -2,6 +2,10 @@
 #ifndef OCID_DAEMON_API_SYSTEM_SERVICE_H_
 #define OCID_DAEMON_API_SYSTEM_SERVICE_H_
 
+#include <functional>
+#include <string>
+#include <utility>
+
 #include "daemon/api/api_context.h"
 #include "proto/ocid/v1/system.grpc.pb.h"
 
@@ -19,7 +23,9 @@ SystemFacts ReadSystemFacts();
 
 class SystemService final : public v1::SystemService::CallbackService {
  public:
-  SystemService(const ApiContext& api, const SystemFacts& facts) : api_(api), facts_(facts) {}
+  // `dump`: what DumpDebug answers, as JSON; may block, may be null.
+  SystemService(const ApiContext& api, const SystemFacts& facts, std::function<std::string()> dump)
+      : api_(api), facts_(facts), dump_(std::move(dump)) {}
 
   grpc::ServerUnaryReactor* GetVersion(grpc::CallbackServerContext* context,
                                        const v1::GetVersionRequest* request,
@@ -29,10 +35,14 @@ class SystemService final : public v1::SystemService::CallbackService {
   grpc::ServerUnaryReactor* GetCapabilities(grpc::CallbackServerContext* context,
                                             const v1::GetCapabilitiesRequest* request,
                                             v1::Capabilities* response) override;
+  grpc::ServerUnaryReactor* DumpDebug(grpc::CallbackServerContext* context,
+                                      const v1::DumpDebugRequest* request,
+                                      v1::DebugDump* response) override;
 
  private:
   const ApiContext& api_;
   const SystemFacts& facts_;
+  const std::function<std::string()> dump_;
 };
 
 }  // namespace ocid

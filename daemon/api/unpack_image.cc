@@ -49,7 +49,7 @@ grpc::ServerUnaryReactor* ImageService::Unpack(grpc::CallbackServerContext* cont
     if (peer.has_value()) owner = RootlessOwner{peer->uid, peer->gid};
     if (!peer.has_value()) check.Fail("rootless", "who calls is not known on this connection");
   }
-  UnaryCall<v1::UnpackImageResponse> call(context, response);
+  UnaryCall<v1::UnpackImageResponse> call(api_, context, *request, response);
   if (call.Refused(check)) return call.reactor();
   workers_.Post([this, request, call, owner]() mutable {
     call.Finish(ocid::Unpack(store_, *request, owner));

@@ -14,7 +14,7 @@ grpc::ServerUnaryReactor* ContainerService::Update(grpc::CallbackServerContext* 
   check.Etag(request->etag());
   check.RequestId(request->request_id());
 
-  UnaryCall<v1::Container> call(context, response);
+  UnaryCall<v1::Container> call(api_, context, *request, response);
   if (!call.Refused(check)) {
     api_.containers.Update(*request, CallerOf(api_, *context), call.Reply());
   }

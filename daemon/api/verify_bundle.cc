@@ -88,7 +88,7 @@ grpc::ServerWriteReactor<v1::VerifyBundleResponse>* ImageService::VerifyBundle(
   const absl::Status refused = check.Finish();
   std::unique_ptr<PullSource<v1::VerifyBundleResponse>> source;
   if (refused.ok()) source = std::make_unique<VerifyBundleSource>(workers_, request->directory());
-  return PullStream<v1::VerifyBundleResponse>::Start(api_, context, refused, std::move(source));
+  return PullStream<v1::VerifyBundleResponse>::Start(api_, context, *request, refused, std::move(source));
 }
 
 }  // namespace ocid

@@ -12,7 +12,7 @@ grpc::ServerUnaryReactor* ContainerService::Wait(grpc::CallbackServerContext* co
   check.ContainerId("container_id", request->container_id());
 
   return WaitingCall<v1::WaitContainerResponse>::Start(
-      api_, context, response, check,
+      api_, context, *request, response, check,
       [this, request](std::shared_ptr<Cancellation> cancellation,
                       Done<v1::WaitContainerResponse> done) {
         api_.containers.Wait(*request, std::move(cancellation), std::move(done));

@@ -13,7 +13,7 @@ grpc::ServerUnaryReactor* ExecService::Wait(grpc::CallbackServerContext* context
   check.ExecId("exec_id", request->exec_id());
 
   return WaitingCall<v1::WaitExecResponse>::Start(
-      api_, context, response, check,
+      api_, context, *request, response, check,
       [this, request](std::shared_ptr<Cancellation> cancellation, Done<v1::WaitExecResponse> done) {
         api_.containers.WaitExec(*request, std::move(cancellation), std::move(done));
       });

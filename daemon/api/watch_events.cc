@@ -112,7 +112,7 @@ grpc::ServerWriteReactor<v1::Event>* EventService::Watch(grpc::CallbackServerCon
   if (!filter.ok()) refused = filter.status();
   std::unique_ptr<EventSource> source;
   if (refused.ok()) source = std::make_unique<EventSource>(api_, *request, *std::move(filter));
-  return PullStream<v1::Event>::Start(api_, context, refused, std::move(source));
+  return PullStream<v1::Event>::Start(api_, context, *request, refused, std::move(source));
 }
 
 }  // namespace ocid

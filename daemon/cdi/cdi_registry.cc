@@ -159,6 +159,15 @@ void CdiRegistry::ScanDirectory(size_t priority, std::map<std::string, CachedFil
 
 std::shared_ptr<const CdiSnapshot> CdiRegistry::Refresh() {
   MutexLock refresh_lock(refresh_mutex_);
+  const absl::Time begin = absl::Now();
+  std::shared_ptr<const CdiSnapshot> snapshot = RefreshNow();
+  MutexLock lock(mutex_);
+  ++refreshes_.count;
+  refreshes_.total += absl::Now() - begin;
+  return snapshot;
+}
+
+std::shared_ptr<const CdiSnapshot> CdiRegistry::RefreshNow() {
   std::vector<CdiFileError> errors;
   std::map<std::string, CachedFile> found;
   for (size_t priority = 0; priority < directories_.size(); ++priority) {
@@ -218,6 +227,11 @@ std::shared_ptr<const CdiSnapshot> CdiRegistry::BuildSnapshot() {
 std::shared_ptr<const CdiSnapshot> CdiRegistry::Snapshot() const {
   MutexLock lock(mutex_);
   return snapshot_;
+}
+
+CdiRegistry::Refreshes CdiRegistry::refreshes() const {
+  MutexLock lock(mutex_);
+  return refreshes_;
 }
 
 uint64_t CdiRegistry::files_read() const {

@@ -89,6 +89,12 @@ class CdiRegistry {
   std::shared_ptr<const CdiSnapshot> Snapshot() const;
 
   const std::vector<std::string>& directories() const { return directories_; }
+  // Calls of Refresh since the registry was made, and what they took together.
+  struct Refreshes {
+    uint64_t count = 0;
+    absl::Duration total;
+  };
+  Refreshes refreshes() const;
   // How many files were read since the registry was made.
   uint64_t files_read() const;
 
@@ -103,6 +109,7 @@ class CdiRegistry {
                      std::vector<CdiFileError>& errors)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(refresh_mutex_);
 
+  std::shared_ptr<const CdiSnapshot> RefreshNow() ABSL_EXCLUSIVE_LOCKS_REQUIRED(refresh_mutex_);
   std::shared_ptr<const CdiSnapshot> BuildSnapshot() ABSL_EXCLUSIVE_LOCKS_REQUIRED(refresh_mutex_);
 
   const std::vector<std::string> directories_;
@@ -115,6 +122,7 @@ class CdiRegistry {
   mutable Mutex mutex_;
   std::shared_ptr<const CdiSnapshot> snapshot_ ABSL_GUARDED_BY(mutex_);
   uint64_t files_read_ ABSL_GUARDED_BY(mutex_) = 0;
+  Refreshes refreshes_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace ocid

@@ -19,12 +19,14 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "daemon/base/thread_pool.h"
 #include "daemon/base/timers.h"
@@ -69,6 +71,8 @@ struct ContainerServices {
   std::string etag_prefix;  // of this daemon's life
   // Takes a container that is gone out of the index, if it is the one there.
   std::function<void(const Container& container)> forget;
+  // See ContainerManagerOptions; may be null.
+  std::function<void(std::string_view phase, absl::Duration duration)> on_phase;
   // No new processes from now on.
   std::atomic<bool> closing{false};
 };
@@ -78,6 +82,7 @@ class Container : public std::enable_shared_from_this<Container> {
   Container(std::string id, ContainerServices& services);
 
   const std::string& id() const { return id_; }
+  size_t queued_operations() const { return lane_->waiting(); }
 
   // ---- Reads, on any thread.
   std::shared_ptr<const v1::Container> snapshot() const;
@@ -143,6 +148,11 @@ class Container : public std::enable_shared_from_this<Container> {
     if (!pushed) (*shared)(BusyError());
   }
   // The same for what must not be refused, and has nobody to answer to. Does not keep the container.
+  // Tells how long something took that began then.
+  void PhaseEnded(std::string_view phase, absl::Time begin) const {
+    if (services_.on_phase) services_.on_phase(phase, absl::Now() - begin);
+  }
+
   std::function<void()> LaterOnLane(std::function<void(Container&)> operation);
   absl::Status BusyError() const;
   absl::Status GoneError() const;

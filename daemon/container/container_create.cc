@@ -73,8 +73,10 @@ absl::StatusOr<v1::Container> Container::DoCreate(const v1::CreateContainerReque
   if (!request.validate_only()) plugins = BeginPlugins(request.config());
   if (!plugins.ok()) return plugins.status();
   absl::Cleanup undo_plugins = [this] { EndPlugins(); };
+  const absl::Time begin = absl::Now();
   absl::StatusOr<GeneratedSpec> generated =
       services_.compiler.Generate(id_, request.config(), now, *plugins);
+  PhaseEnded("spec", begin);
   if (!generated.ok()) return generated.status();
 
   *view_.mutable_config() = request.config();
@@ -151,14 +153,18 @@ absl::Status Container::Launch(const GeneratedSpec& generated, internal::Contain
   const absl::StatusOr<UnitAnnotations> unit = ParseUnitAnnotations(
       {view_.config().annotations().begin(), view_.config().annotations().end()});
   if (!unit.ok()) return unit.status();
+  absl::Time begin = absl::Now();
   if (view_.config().has_image() && services_.rootfs != nullptr) {
     const absl::Status prepared = services_.rootfs->Prepare(id_, generated.spec.RootPath());
     if (!prepared.ok()) return prepared;
+    PhaseEnded("rootfs", begin);
   }
+  begin = absl::Now();
   absl::StatusOr<std::unique_ptr<Cgroup>> cgroup = services_.cgroups.Create(
       id_, generated.spec.CgroupsPath(), ResourcesOf(generated.spec, services_.cgroups.kind()),
       unit->properties);
   if (!cgroup.ok()) return cgroup.status();
+  PhaseEnded("cgroup", begin);
   absl::Cleanup remove_cgroup = [&] {
     const absl::Status removed = (*cgroup)->Remove(services_.kill_timeout);
     if (removed.ok()) return;
@@ -168,9 +174,11 @@ absl::Status Container::Launch(const GeneratedSpec& generated, internal::Contain
     const absl::Status given = (*cgroup)->GiveTo(*owner);
     if (!given.ok()) return given;
   }
+  begin = absl::Now();
   const absl::StatusOr<CompiledPlan> plan =
       services_.compiler.CompilePlan(id_, view_.config(), generated.spec, (*cgroup)->Paths());
   if (!plan.ok()) return plan.status();
+  PhaseEnded("plan", begin);
 
   internal::Generation* const generation = record.add_generations();
   generation->set_number(view_.generation());
@@ -187,6 +195,7 @@ absl::Status Container::Launch(const GeneratedSpec& generated, internal::Contain
   const absl::StatusOr<UniqueFd> supervisor_cgroup = services_.cgroups.SupervisorCgroup();
   if (!supervisor_cgroup.ok()) return supervisor_cgroup.status();
 
+  begin = absl::Now();
   // The disk and the supervisor work at the same time; both must be done before anybody is told.
   std::promise<absl::Status> record_written;
   services_.writers.Post([&] { record_written.set_value(services_.store.PutRecord(record)); });
@@ -204,6 +213,7 @@ absl::Status Container::Launch(const GeneratedSpec& generated, internal::Contain
   absl::StatusOr<std::shared_ptr<SupervisorHandle>> handle =
       services_.supervisors.Create(request, MakeCallbacks(), services_.launch_timeout);
   const absl::Status written = record_written.get_future().get();
+  PhaseEnded("launch", begin);
   if (!handle.ok()) return handle.status();
   absl::Cleanup kill_supervisor = [&] {
     // It ends the init with it, which has not executed its program yet.

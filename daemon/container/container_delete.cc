@@ -39,7 +39,9 @@ void Container::Delete(const v1::DeleteContainerRequest& request,
 
 void Container::FinishDelete() {
   if (pod_ != nullptr) Lent([this] { pod_->StopPod(); });
+  const absl::Time begin = absl::Now();
   const absl::Status removed = RemoveEverything();
+  PhaseEnded("delete", begin);
   if (!removed.ok()) {
     Commit(LifecycleEvent::kDeleteFailed);
     for (Done<v1::Container>& done : std::exchange(stops_, {})) done(BasicView());

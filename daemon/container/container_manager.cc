@@ -87,7 +87,8 @@ class ContainerManagerImpl final : public ContainerManager, private PluginTarget
                   .control_timeout = parts_.options.control_timeout,
                   .kill_timeout = parts_.options.kill_timeout,
                   .etag_prefix = absl::StrFormat("%x", absl::ToUnixMicros(parts_.timers->Now())),
-                  .forget = [this](const Container& container) { Forget(container); }} {
+                  .forget = [this](const Container& container) { Forget(container); },
+                  .on_phase = parts_.options.on_phase} {
     if (services_.plugins != nullptr) services_.plugins->targets = this;
   }
 
@@ -236,6 +237,14 @@ class ContainerManagerImpl final : public ContainerManager, private PluginTarget
                        (*container)->snapshot()->state()};
   }
   ManagerInfo GetInfo() const override;
+  std::map<std::string, size_t> QueuedOperations() const override {
+    std::map<std::string, size_t> queued;
+    for (const std::shared_ptr<Container>& container : AllContainers()) {
+      const size_t waiting = container->queued_operations();
+      if (waiting > 0) queued[container->id()] = waiting;
+    }
+    return queued;
+  }
   EventLog& events() override { return *parts_.events; }
 
  private:

@@ -24,6 +24,7 @@
 #define OCID_DAEMON_CONTAINER_CONTAINER_MANAGER_H_
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -103,6 +104,10 @@ struct ContainerManagerOptions {
   absl::Duration launch_timeout = absl::Seconds(120);  // of a create or a start, hooks included
   absl::Duration control_timeout = absl::Seconds(10);  // of a supervisor's answer to all else
   absl::Duration kill_timeout = absl::Seconds(10);     // from SIGKILL to UNKILLABLE
+
+  // Is told how long each part of a container's life took: "spec", "rootfs", "cgroup", "plan", "launch"
+  // (of a create or another start), "start", "stop", "delete". On the operation's thread; must be short.
+  std::function<void(std::string_view phase, absl::Duration duration)> on_phase = nullptr;
 };
 
 class ContainerManager {
@@ -184,6 +189,8 @@ class ContainerManager {
   // ---- For other services.
   virtual absl::StatusOr<LogLocation> GetLog(std::string_view container_id) const = 0;
   virtual ManagerInfo GetInfo() const = 0;
+  // How many operations wait for their turn, of each container of which some do.
+  virtual std::map<std::string, size_t> QueuedOperations() const { return {}; }
   // Outlives no manager. See daemon/events/event_log.h.
   virtual EventLog& events() = 0;
 

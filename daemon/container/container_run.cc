@@ -60,7 +60,9 @@ absl::Status Container::DoStart() {
   }
   if (status.ok()) {
     const absl::StatusOr<std::shared_ptr<SupervisorHandle>> handle = NeedSupervisor();
+    const absl::Time begin = absl::Now();
     status = handle.ok() ? (*handle)->Start(services_.launch_timeout) : handle.status();
+    PhaseEnded("start", begin);
   }
   if (!status.ok()) {
     FailStart(PublicError(status));
@@ -78,8 +80,10 @@ absl::Status Container::PrepareGeneration() {
   absl::StatusOr<internal::ContainerRecord> record = services_.store.GetRecord(id_);
   if (!record.ok()) return record.status();
   const std::unique_ptr<PluginCalls> recorded = RecordedPlugins(*record);
+  const absl::Time begin = absl::Now();
   const absl::StatusOr<GeneratedSpec> generated = services_.compiler.Generate(
       id_, view_.config(), FromTimestamp(view_.create_time()), recorded.get());
+  PhaseEnded("spec", begin);
   if (!generated.ok()) return generated.status();
   // From here on an old exit must not be taken for this generation's.
   const absl::Status removed = services_.store.RemoveExitRecord(id_);

@@ -64,7 +64,11 @@ void Container::Stop(const v1::StopContainerRequest& request, Done<v1::Container
     if (sooner) self.kill_time_ = kill_time;
     status = self.Intend(LifecycleEvent::kStop);
     if (!status.ok()) return done(PublicError(status));
-    self.stops_.push_back(std::move(done));
+    self.stops_.push_back([container = &self, begin = absl::Now(),
+                           done = std::move(done)](absl::StatusOr<v1::Container> stopped) mutable {
+      container->PhaseEnded("stop", begin);
+      done(std::move(stopped));
+    });
     // The process may be gone already, and its exit on the way here.
     if (grace > absl::ZeroDuration()) (void)self.SendSignal(*signal);
     if (was_paused && self.cgroup_ != nullptr) {

@@ -24,6 +24,7 @@ void PluginStats::Add(std::string_view method, const RpcResult& result, absl::Du
       result.kind == RpcResult::Kind::kAnswered || result.kind == RpcResult::Kind::kError;
   MutexLock lock(mutex_);
   ++numbers_.calls;
+  numbers_.total += duration;
   if (answered) {
     const double microseconds = std::max(1.0, absl::ToDoubleMicroseconds(duration));
     const auto bucket = static_cast<size_t>(std::log(microseconds) / std::log(kGrowth));

@@ -25,6 +25,7 @@ class PluginStats {
     std::string last_error;
     absl::Duration p50;  // of calls that were answered; zero: there were none
     absl::Duration p99;
+    absl::Duration total;  // of all calls, answered or not
   };
 
   void Add(std::string_view method, const RpcResult& result, absl::Duration duration);
