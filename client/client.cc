@@ -21,6 +21,7 @@ namespace {
 
 // A spec may have a few MiB, and a full history holds it several times: gRPC's 4 MiB are too few.
 constexpr int kMaxReceiveBytes = 256 << 20;
+constexpr int kMaxFrameBytes = 256 << 10;
 
 std::unique_ptr<grpc::ClientContext> MakeContext(const CallOptions& options) {
   auto context = std::make_unique<grpc::ClientContext>();
@@ -415,6 +416,8 @@ absl::StatusOr<std::unique_ptr<Client>> Client::Connect(std::string_view address
   // No proxy and no service config stand between us and a local socket: do not look for them.
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   arguments.SetInt(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);
+  // Streams of processes come in large messages: not cut into pieces of 16 KiB.
+  arguments.SetInt(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, kMaxFrameBytes);
   // A daemon that restarts is back within a second, and trying a local socket costs nothing.
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 200);

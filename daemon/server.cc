@@ -42,6 +42,9 @@ constexpr int kReaderThreads = 4;
 constexpr int kImageThreads = 8;
 
 constexpr size_t kTransportMemoryBytes = 256 << 20;
+// Streams of processes come in large messages: not cut into pieces of 16 KiB.
+constexpr int kMaxFrameBytes = 256 << 10;
+
 // More pings than one in this time end the connection.
 constexpr int kMinPingIntervalMs = 10'000;
 
@@ -65,6 +68,7 @@ void SetTransport(grpc::ServerBuilder& builder, const TransportLimits& limits) {
     return static_cast<int>(absl::ToInt64Milliseconds(duration));
   };
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, limits.max_streams);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, kMaxFrameBytes);
   builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS,
                              milliseconds(limits.handshake_timeout));
   // A client that is gone is noticed by its socket; pings are for those behind a forwarder.

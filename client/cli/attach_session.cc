@@ -4,10 +4,12 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -23,12 +25,25 @@
 namespace ocid::cli {
 namespace {
 
-constexpr size_t kInputBytes = 32 << 10;
+constexpr size_t kInputBytes = 64 << 10;
+constexpr size_t kInputAhead = 256 << 10;  // exec.proto, AttachRequest.Open.confirm
+constexpr size_t kConfirmStep = 64 << 10;  // likewise
 constexpr absl::Duration kReattachFor = absl::Seconds(30);
 constexpr absl::Duration kPipePatience = absl::Seconds(1);
+constexpr absl::Duration kNotServingPause = absl::Milliseconds(50);
 constexpr absl::Duration kReattachPause = absl::Milliseconds(500);
+// A daemon that restarts is back by then, and nobody needs to hear of it.
+constexpr absl::Duration kQuietReattach = absl::Seconds(3);
 
 }  // namespace
+
+int DetachedCode(const AttachEnd& end) { return end.signal == 0 ? kSuccess : 128 + end.signal; }
+
+void AddDetachKeys(CLI::App& app, std::string& keys) {
+  app.add_option("--detach-keys", keys,
+                 "Keys that leave a terminal's process running: ctrl-p,ctrl-q; ctrl-]; none")
+      ->type_name("KEYS");
+}
 
 absl::StatusOr<std::unique_ptr<AttachSession>> AttachSession::Open(Client& client, Stdio stdio,
                                                                    SignalRelay& signals,
@@ -53,7 +68,11 @@ AttachSession::~AttachSession() {
 }
 
 absl::Status AttachSession::Attach() {
-  stream_ = client_.execs().Attach();
+  {
+    const MutexLock lock(stream_mutex_);
+    stream_ = client_.execs().Attach();
+    if (detached_) stream_->Cancel();
+  }
   v1::AttachRequest request;
   v1::AttachRequest::Open& open = *request.mutable_open();
   open.set_container_id(target_.container_id);
@@ -61,6 +80,7 @@ absl::Status AttachSession::Attach() {
   open.set_stdout_offset(stdout_offset_);
   open.set_stderr_offset(stderr_offset_);
   open.set_start(target_.start_exec);
+  open.set_confirm(true);
   v1::AttachResponse response;
   if (!stream_->Write(request) || !stream_->Read(response)) {
     const absl::Status status = stream_->Finish();
@@ -71,13 +91,54 @@ absl::Status AttachSession::Attach() {
   const v1::AttachResponse::Opened& opened = response.opened();
   const uint64_t lost =
       (opened.stdout_offset() - stdout_offset_) + (opened.stderr_offset() - stderr_offset_);
-  if (stdout_offset_ + stderr_offset_ > 0 && lost > 0) {
+  if (attached_before_ && lost > 0) {
     Write(stdio_.err, absl::StrCat("ocictl: ", lost, " bytes of output are no longer kept\n"));
   }
   stdout_offset_ = opened.stdout_offset();
   stderr_offset_ = opened.stderr_offset();
+  unconfirmed_output_ = 0;
   target_.start_exec = false;
+  ResumeInput(opened.stdin_offset());
+  if (response.has_stdin_taken()) TakeInputTaken(response.stdin_taken());
   return absl::OkStatus();
+}
+
+// What arrived need not be kept; what did not is sent again.
+void AttachSession::ResumeInput(uint64_t arrived) {
+  std::deque<std::string> again;
+  {
+    const MutexLock lock(input_mutex_);
+    if (!std::exchange(attached_before_, true)) sent_input_begin_ = sent_input_end_ = arrived;
+    while (!sent_input_.empty() && sent_input_begin_ < arrived) {
+      std::string& first = sent_input_.front();
+      const size_t done = std::min<uint64_t>(arrived - sent_input_begin_, first.size());
+      first.erase(0, done);
+      sent_input_begin_ += done;
+      if (first.empty()) sent_input_.pop_front();
+    }
+    // Of a process that was attached to by others meanwhile: its input is not ours alone.
+    sent_input_begin_ = std::max(sent_input_begin_, arrived);
+    again = sent_input_;
+    uint64_t bytes = 0;
+    for (const std::string& piece : again) bytes += piece.size();
+    sent_input_end_ = sent_input_begin_ + bytes;
+    input_taken_offset_ = std::max(input_taken_offset_, arrived);
+  }
+  v1::AttachRequest request;
+  for (std::string& piece : again) {
+    request.set_stdin(std::move(piece));
+    // Where the stream has ended again, reading from it says so.
+    static_cast<void>(Send(request));
+  }
+  if (input_ended_) {
+    request.set_close_stdin(true);
+    static_cast<void>(Send(request));
+  }
+}
+
+bool AttachSession::Send(const v1::AttachRequest& request) {
+  const MutexLock lock(write_mutex_);
+  return stream_->Write(request);
 }
 
 absl::StatusOr<AttachEnd> AttachSession::Run() {
@@ -98,16 +159,25 @@ absl::StatusOr<AttachEnd> AttachSession::Run() {
       stream_->Cancel();
       StopInput();
       end.detached = !exited;
+      end.signal = exited ? 0 : end_signal_.load();
       return end;
     }
     // The end of the call unblocks it too, and a cancellation would hide how it ended.
     const absl::Status status = stream_->Finish();
     StopInput();
-    if (IsUnreachable(DecodeError(status))) {
-      const absl::Status reattached = Reattach(status);
-      if (reattached.ok()) continue;
+    if (IsAway(DecodeError(status))) {
+      const absl::Status reattached = Reattach(status, raw);
+      if (reattached.ok()) {
+        if (target_.terminal) SendSize();
+        continue;
+      }
+      if (detached_) {
+        end.detached = true;
+        end.signal = end_signal_;
+        return end;
+      }
       // The process may have ended while the daemon was away: then Wait knows how.
-      if (IsUnreachable(DecodeError(reattached))) return reattached;
+      if (IsAway(DecodeError(reattached))) return reattached;
     } else if (!status.ok()) {
       return status;
     }
@@ -121,13 +191,16 @@ absl::StatusOr<AttachEnd> AttachSession::Run() {
 bool AttachSession::Pump(v1::ExitStatus& exit) {
   v1::AttachResponse response;
   while (stream_->Read(response)) {
+    if (response.has_stdin_taken()) TakeInputTaken(response.stdin_taken());
     switch (response.message_case()) {
       case v1::AttachResponse::kStdout:
         Write(stdio_.out, response.stdout().data());
+        unconfirmed_output_ += response.stdout().data().size();
         stdout_offset_ = response.stdout().offset() + response.stdout().data().size();
         break;
       case v1::AttachResponse::kStderr:
         Write(stdio_.err, response.stderr().data());
+        unconfirmed_output_ += response.stderr().data().size();
         stderr_offset_ = response.stderr().offset() + response.stderr().data().size();
         break;
       case v1::AttachResponse::kExit:
@@ -137,8 +210,18 @@ bool AttachSession::Pump(v1::ExitStatus& exit) {
       case v1::AttachResponse::MESSAGE_NOT_SET:
         break;
     }
+    if (unconfirmed_output_ >= kConfirmStep) ConfirmOutput();
   }
   return false;
+}
+
+// The daemon sends on, and keeps no more of what we have.
+void AttachSession::ConfirmOutput() {
+  unconfirmed_output_ = 0;
+  v1::AttachRequest request;
+  request.mutable_received()->set_stdout_offset(stdout_offset_);
+  request.mutable_received()->set_stderr_offset(stderr_offset_);
+  static_cast<void>(Send(request));
 }
 
 // Output goes out as it comes: the user may be waiting for a prompt.
@@ -157,14 +240,41 @@ void AttachSession::Write(int fd, std::string_view bytes) {
   }
 }
 
-absl::Status AttachSession::Reattach(const absl::Status& lost) {
-  const absl::Time deadline = absl::Now() + kReattachFor;
+void AttachSession::TakeInputTaken(uint64_t offset) {
+  const MutexLock lock(input_mutex_);
+  if (offset <= input_taken_offset_) return;
+  input_taken_offset_ = offset;
+  while (!sent_input_.empty() && sent_input_begin_ + sent_input_.front().size() <= offset) {
+    sent_input_begin_ += sent_input_.front().size();
+    sent_input_.pop_front();
+  }
+  input_taken_.SignalAll();
+}
+
+absl::Status AttachSession::Reattach(const absl::Status& lost, std::optional<RawTerminal>& raw) {
+  const absl::Time begin = absl::Now();
+  const absl::Time deadline = begin + kReattachFor;
+  const bool was_raw = raw.has_value();
   absl::Status status = lost;
   while (absl::Now() < deadline && !given_up_) {
     // Not a sleep: gRPC reads a connection's first bytes only while somebody waits for them.
-    if (!client_.WaitUntilReachable(kReattachPause)) continue;
+    if (!client_.WaitUntilReachable(kReattachPause)) {
+      if (raw.has_value() && absl::Now() - begin > kQuietReattach) {
+        // Keys do not reach anybody: Ctrl-C is to work as everywhere.
+        raw.reset();
+        Write(stdio_.err, "\nocictl: the daemon is away; waiting for it\n");
+      }
+      continue;
+    }
     status = Attach();
-    if (!IsUnreachable(DecodeError(status))) return status;
+    if (status.ok() && was_raw && !raw.has_value()) {
+      absl::StatusOr<RawTerminal> opened = RawTerminal::Open(stdio_.in);
+      if (!opened.ok()) return opened.status();
+      raw.emplace(*std::move(opened));
+    }
+    if (!IsAway(DecodeError(status))) return status;
+    // It serves soon: it is taking over its containers.
+    absl::SleepFor(kNotServingPause);
   }
   return status;
 }
@@ -186,12 +296,21 @@ absl::StatusOr<v1::ExitStatus> AttachSession::WaitForExit() {
 }
 
 void AttachSession::StartInput() {
-  if (!target_.send_stdin || input_ended_) return;
+  if (!target_.send_stdin || input_ended_ || detached_) return;
+  {
+    const MutexLock lock(input_mutex_);
+    input_stops_ = false;
+  }
   input_thread_ = std::thread([this] { ReadInput(); });
 }
 
 void AttachSession::StopInput() {
   if (!input_thread_.joinable()) return;
+  {
+    const MutexLock lock(input_mutex_);
+    input_stops_ = true;
+    input_taken_.SignalAll();
+  }
   uint64_t count = 1;
   // An eventfd takes the first increment always, and gives it back at once.
   [[maybe_unused]] ssize_t done = ::write(stop_input_.get(), &count, sizeof(count));
@@ -214,16 +333,13 @@ void AttachSession::ReadInput() {
       input_ended_ = true;
       request.set_close_stdin(true);
       // Where the stream has ended meanwhile, the main thread sees it too.
-      static_cast<void>(stream_->Write(request));
+      static_cast<void>(Send(request));
       return;
     }
     std::string typed(buffer.data(), static_cast<size_t>(count));
-    if (target_.terminal) typed = detach_keys_.Feed(typed);
-    if (!typed.empty()) {
-      request.set_stdin(std::move(typed));
-      if (!stream_->Write(request)) return;
-    }
-    if (detach_keys_.pressed()) {
+    if (target_.terminal) typed = target_.detach_keys.Feed(typed);
+    if (!typed.empty() && !SendInput(std::move(typed))) return;
+    if (target_.detach_keys.pressed()) {
       detached_ = true;
       stream_->Cancel();
       return;
@@ -231,8 +347,31 @@ void AttachSession::ReadInput() {
   }
 }
 
+// Keeps them until they are taken. False where the session, or this stream, ends.
+bool AttachSession::SendInput(std::string bytes) {
+  v1::AttachRequest request;
+  {
+    const MutexLock lock(input_mutex_);
+    while (!input_stops_ && sent_input_end_ - input_taken_offset_ >= kInputAhead &&
+           !sent_input_.empty()) {
+      input_taken_.Wait(input_mutex_);
+    }
+    request.set_stdin(bytes);
+    sent_input_end_ += bytes.size();
+    sent_input_.push_back(std::move(bytes));
+    if (input_stops_) return false;  // they go with the next attachment
+  }
+  return Send(request);
+}
+
 void AttachSession::HandleSignal(int signal) {
-  if (signal != SIGWINCH) {
+  if (target_.terminal && (signal == SIGTERM || signal == SIGHUP)) {
+    end_signal_ = signal;
+    detached_ = true;
+    given_up_ = true;
+    const MutexLock lock(stream_mutex_);
+    stream_->Cancel();
+  } else if (signal != SIGWINCH) {
     SendSignal(signal);
   } else if (target_.terminal) {
     SendSize();

@@ -32,12 +32,17 @@ size_t Width(std::string_view text) {
 }  // namespace
 
 void Output::Write(std::string_view text) {
+  if (buffer_.empty() && text.size() >= kBufferBytes) return WriteThrough(text);
   buffer_.append(text);
   if (buffer_.size() >= kBufferBytes) Flush();
 }
 
 void Output::Flush() {
-  std::string_view rest = buffer_;
+  WriteThrough(buffer_);
+  buffer_.clear();
+}
+
+void Output::WriteThrough(std::string_view rest) {
   while (!rest.empty() && !closed_ && error_ == 0) {
     const ssize_t written = ::write(fd_, rest.data(), rest.size());
     if (written >= 0) {
@@ -48,7 +53,6 @@ void Output::Flush() {
       error_ = errno;
     }
   }
-  buffer_.clear();
 }
 
 bool Output::is_terminal() const { return ::isatty(fd_) == 1; }

@@ -36,6 +36,8 @@ class Output {
   bool is_terminal() const;
 
  private:
+  void WriteThrough(std::string_view text);
+
   int fd_;
   std::string buffer_;
   bool closed_ = false;

@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "absl/status/statusor.h"
 #include "proto/ocid/v1/types.pb.h"
@@ -34,15 +35,29 @@ class RawTerminal {
 // Nothing where `fd` is no terminal or does not know its size.
 std::optional<v1::ConsoleSize> GetConsoleSize(int fd);
 
-// Looks for Ctrl-P Ctrl-Q in what the user types.
+// Ctrl-P Ctrl-Q.
+inline constexpr char kDefaultDetachKeys[] = "ctrl-p,ctrl-q";
+
+// Looks for a sequence of keys in what the user types.
 class DetachKeys {
  public:
-  // What to send on of `typed`. A Ctrl-P is held back until the next key shows what it meant.
+  // "ctrl-p,ctrl-q", "ctrl-]", "~,.": keys, each a character or ctrl- and one of a-z @ [ \ ] ^ _,
+  // separated by commas. "none": there is no such sequence.
+  static absl::StatusOr<DetachKeys> Parse(std::string_view keys);
+
+  // Of nothing: what is typed is sent on.
+  DetachKeys() = default;
+
+  // What to send on of `typed`. Keys that begin the sequence are held back until the next ones show
+  // what they meant.
   std::string Feed(std::string_view typed);
   bool pressed() const { return pressed_; }
 
  private:
-  bool holds_first_ = false;
+  explicit DetachKeys(std::string sequence) : sequence_(std::move(sequence)) {}
+
+  std::string sequence_;
+  size_t matched_ = 0;  // keys of it, held back
   bool pressed_ = false;
 };
 

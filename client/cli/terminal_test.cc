@@ -17,13 +17,13 @@ namespace ocid::cli {
 namespace {
 
 TEST(DetachKeys, CtrlPCtrlQLetsGo) {
-  DetachKeys keys;
+  DetachKeys keys = *DetachKeys::Parse(kDefaultDetachKeys);
   EXPECT_EQ(keys.Feed("ls\x10\x11rest"), "ls");
   EXPECT_TRUE(keys.pressed());
 }
 
 TEST(DetachKeys, ALoneCtrlPIsSentWithTheNextKey) {
-  DetachKeys keys;
+  DetachKeys keys = *DetachKeys::Parse(kDefaultDetachKeys);
   EXPECT_EQ(keys.Feed("\x10"), "");
   EXPECT_EQ(keys.Feed("a"),
             "\x10"
@@ -32,9 +32,33 @@ TEST(DetachKeys, ALoneCtrlPIsSentWithTheNextKey) {
 }
 
 TEST(DetachKeys, TwoCtrlPThenCtrlQSendTheFirstAndLetGo) {
-  DetachKeys keys;
+  DetachKeys keys = *DetachKeys::Parse(kDefaultDetachKeys);
   EXPECT_EQ(keys.Feed("\x10\x10\x11"), "\x10");
   EXPECT_TRUE(keys.pressed());
+}
+
+TEST(DetachKeys, AreWhatTheUserChose) {
+  DetachKeys one = *DetachKeys::Parse("ctrl-]");
+  EXPECT_EQ(one.Feed("a\x1d"), "a");
+  EXPECT_TRUE(one.pressed());
+  DetachKeys three = *DetachKeys::Parse("ctrl-a,ctrl-a,d");
+  EXPECT_EQ(three.Feed("\x01\x01"), "");
+  EXPECT_EQ(three.Feed("\x01"), "\x01");
+  EXPECT_EQ(three.Feed("x"), "\x01\x01x");
+  EXPECT_EQ(three.Feed("\x01\x01" "d"), "");
+  EXPECT_TRUE(three.pressed());
+}
+
+TEST(DetachKeys, NoneIsNone) {
+  DetachKeys keys = *DetachKeys::Parse("none");
+  EXPECT_EQ(keys.Feed("\x10\x11"), "\x10\x11");
+  EXPECT_FALSE(keys.pressed());
+}
+
+TEST(DetachKeys, WhatIsNoKeyIsRefused) {
+  for (const char* keys : {"", "ctrl-", "ctrl-pq", "ctrl-p,", ",", "meta-x", "ctrl-1"}) {
+    EXPECT_FALSE(DetachKeys::Parse(keys).ok()) << keys;
+  }
 }
 
 TEST(RawTerminal, PutsTheTerminalBack) {

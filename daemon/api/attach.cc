@@ -15,6 +15,10 @@ namespace ocid {
 namespace {
 
 constexpr size_t kMaxStdinBytes = 1 << 20;  // of one message
+// Of input, from a client with `confirm`, that the process has not taken. Twice what it may send: one
+// message may overlap with the news of it.
+constexpr size_t kMaxInputAhead = 2 * kStdinWindow;
+constexpr size_t kMaxOutputBytes = 256 << 10;  // of one message
 
 absl::Status InvalidMessage(std::string_view field, std::string_view description) {
   RequestCheck check;
@@ -24,14 +28,17 @@ absl::Status InvalidMessage(std::string_view field, std::string_view description
 
 // One attachment. Two chains run side by side, each with one step at a time:
 //
-//   client -> process   read a message, hand it on, read the next     a process that does not read
-//   its
-//                       input stops the chain, and so the client
-//   process -> client   take a frame, write a message, take the next  a client that does not read
-//                       stops the chain, and so the frames
+//   client -> process   read a message, act on it, read the next      input waits here; a client that
+//                                                                     does not confirm is not read
+//                                                                     meanwhile, one that does is: what
+//                                                                     it confirms may be what the
+//                                                                     process waits for
+//   process -> client   take frames, write a message, take the next   a client that does not read
+//                                                                     stops the chain, and so the frames
 //
-// and both wait for the same socket through the poller, which holds a weak reference. gRPC holds
-// the strong one until OnDone. Whatever ends the call goes through End, once; from then on no chain
+// and both wait for the same socket through the poller, which holds a weak reference. What goes to the
+// socket is under a lock of its own, as either chain may bring news that lets it go on. gRPC holds the
+// strong reference until OnDone. Whatever ends the call goes through End, once; from then on no chain
 // starts another step.
 class AttachCall final : public grpc::ServerBidiReactor<v1::AttachRequest, v1::AttachResponse>,
                          public std::enable_shared_from_this<AttachCall> {
@@ -66,11 +73,11 @@ class AttachCall final : public grpc::ServerBidiReactor<v1::AttachRequest, v1::A
         if (request_.stdin().size() > kMaxStdinBytes) {
           return End(InvalidMessage("stdin", "is longer than 1 MiB"));
         }
-        input_ = request_.stdin();
-        return SendInput();
+        return TakeInput();
       case v1::AttachRequest::kCloseStdin:
-        close_input_ = request_.close_stdin();
-        return SendInput();
+        return TakeInput();
+      case v1::AttachRequest::kReceived:
+        return TakeReceived();
       case v1::AttachRequest::kResize:
         return Resize();
       case v1::AttachRequest::kSignal:
@@ -111,25 +118,77 @@ class AttachCall final : public grpc::ServerBidiReactor<v1::AttachRequest, v1::A
     if (!ended_) StartRead(&request_);
   }
 
-  // Gives the process what is left of its input; goes on when the socket takes more.
-  void SendInput() {
+  void TakeInput() {
+    bool read_on = false;
+    {
+      const MutexLock lock(to_process_mutex_);
+      if (request_.has_stdin() && input_.empty()) {
+        input_.swap(*request_.mutable_stdin());
+        input_done_ = 0;
+      } else {
+        input_.append(request_.stdin());
+      }
+      close_input_ = close_input_ || request_.close_stdin();
+      read_on = open_.confirm();
+      paused_ = !read_on;
+    }
+    SendToProcess();
+    if (read_on) NextRead();
+  }
+
+  void TakeReceived() {
+    {
+      const MutexLock lock(to_process_mutex_);
+      if (stream_.has_value()) {
+        received_ = request_.received();
+        received_due_ = true;
+      }
+    }
+    SendToProcess();
+    NextRead();
+  }
+
+  // Gives the process what is there for it, as far as there is room; goes on when there is more.
+  void SendToProcess() {
+    bool socket_full = false;
+    bool overrun = false;
+    bool read_on = false;
+    {
+      const MutexLock lock(to_process_mutex_);
+      if (received_due_) {
+        received_due_ = !stream_->SendReceived(received_.stdout_offset(), received_.stderr_offset());
+        socket_full = received_due_;
+      }
+      if (!socket_full) socket_full = !SendInput();
+      overrun = open_.confirm() && input_.size() - input_done_ > kMaxInputAhead;
+      read_on = paused_ && input_.empty() && !close_input_;
+      if (read_on) paused_ = false;
+    }
+    if (overrun) return End(InvalidMessage("stdin", "runs ahead of what was taken"));
+    if (socket_full) WaitFor(&writable_wanted_);
+    if (read_on) NextRead();
+  }
+
+  // False where the socket is full.
+  bool SendInput() ABSL_EXCLUSIVE_LOCKS_REQUIRED(to_process_mutex_) {
     while (!input_.empty()) {
-      const absl::StatusOr<size_t> taken = stream_->WriteStdin(input_);
+      const std::string_view rest = std::string_view(input_).substr(input_done_);
+      const absl::StatusOr<size_t> taken = stream_->WriteStdin(rest);
       // The process, or its input, is gone: the frames say how, and they end the call.
       if (!taken.ok()) {
         input_.clear();
         close_input_ = false;
-        break;
+        return true;
       }
-      if (*taken == 0) return WaitFor(&writable_wanted_);
-      input_.erase(0, *taken);
+      input_done_ += *taken;
+      if (input_done_ < input_.size()) return !stream_->HasRoomForStdin();
+      input_.clear();
+      input_done_ = 0;
     }
-    if (close_input_) {
-      const absl::StatusOr<bool> closed = stream_->CloseStdin();
-      if (closed.ok() && !*closed) return WaitFor(&writable_wanted_);
-      close_input_ = false;
-    }
-    NextRead();
+    if (!close_input_) return true;
+    const absl::StatusOr<bool> closed = stream_->CloseStdin();
+    close_input_ = closed.ok() && !*closed;
+    return !close_input_;
   }
 
   void Resize() {
@@ -191,17 +250,30 @@ class AttachCall final : public grpc::ServerBidiReactor<v1::AttachRequest, v1::A
       const MutexLock lock(mutex_);
       poll_id_ = id;
     }
-    // What is replayed is there already: its first frame says where the replay begins.
-    first_ = stream_->Read();
     v1::AttachResponse::Opened& opened = *response_.mutable_opened();
     opened.set_stdout_offset(open_.stdout_offset());
     opened.set_stderr_offset(open_.stderr_offset());
     opened.set_terminal(attached->terminal);
-    if (first_->ok() && (*first_)->kind == AttachFrame::Kind::kStdout) {
-      opened.set_stdout_offset((*first_)->offset);
-    } else if (first_->ok() && (*first_)->kind == AttachFrame::Kind::kStderr) {
-      opened.set_stderr_offset((*first_)->offset);
+    // The supervisor has sent it before it answered.
+    first_ = stream_->Read();
+    if (first_->ok() && (*first_)->kind == AttachFrame::Kind::kOpened) {
+      const AttachOpened& from = (*first_)->opened;
+      opened.set_stdout_offset(from.output_offsets[0]);
+      opened.set_stderr_offset(from.output_offsets[1]);
+      opened.set_stdin_offset(from.stdin_accepted);
+      {
+        const MutexLock lock(to_process_mutex_);
+        stream_->StdinOpened(from.stdin_accepted, from.stdin_taken);
+        if (open_.confirm()) {
+          response_.set_stdin_taken(from.stdin_taken);
+          received_due_ = true;
+          received_.set_stdout_offset(from.output_offsets[0]);
+          received_.set_stderr_offset(from.output_offsets[1]);
+        }
+      }
+      first_.reset();
     }
+    SendToProcess();
     Write();
     NextRead();
   }
@@ -211,21 +283,67 @@ class AttachCall final : public grpc::ServerBidiReactor<v1::AttachRequest, v1::A
     TakeFrame();
   }
 
+  // As much as is there and fits, as one message.
   void TakeFrame() {
     if (ended()) return;
-    absl::StatusOr<AttachFrame> frame = first_.has_value() ? *std::move(first_) : stream_->Read();
-    first_.reset();
-    if (!frame.ok()) return End(frame.status());
     response_.Clear();
-    switch (frame->kind) {
-      case AttachFrame::Kind::kNothing:
-        return WaitFor(&readable_wanted_);
-      case AttachFrame::Kind::kStdout:
-        SetOutput(*frame, *response_.mutable_stdout());
+    v1::AttachResponse::Output* output = nullptr;
+    for (;;) {
+      absl::StatusOr<AttachFrame> frame =
+          first_.has_value() ? *std::move(first_) : stream_->Read();
+      first_.reset();
+      if (!frame.ok()) return End(frame.status());
+      switch (frame->kind) {
+        case AttachFrame::Kind::kNothing:
+          return output != nullptr || response_.has_stdin_taken() ? Write()
+                                                                  : WaitFor(&readable_wanted_);
+        case AttachFrame::Kind::kStdinTaken:
+          StdinTaken(frame->offset);
+          continue;
+        case AttachFrame::Kind::kStdout:
+        case AttachFrame::Kind::kStderr:
+          if (!Fits(*frame, output)) {
+            first_ = std::move(frame);
+            return Write();
+          }
+          if (output == nullptr) {
+            output = frame->kind == AttachFrame::Kind::kStdout ? response_.mutable_stdout()
+                                                               : response_.mutable_stderr();
+            output->set_offset(frame->offset);
+            output->set_data(std::move(frame->bytes));
+          } else {
+            output->mutable_data()->append(frame->bytes);
+          }
+          continue;
+        default:
+          break;
+      }
+      if (output != nullptr || response_.has_stdin_taken()) {
+        first_ = std::move(frame);
         return Write();
-      case AttachFrame::Kind::kStderr:
-        SetOutput(*frame, *response_.mutable_stderr());
-        return Write();
+      }
+      return TakeLast(*frame);
+    }
+  }
+
+  bool Fits(const AttachFrame& frame, const v1::AttachResponse::Output* output) const {
+    if (output == nullptr) return true;
+    const bool same = (frame.kind == AttachFrame::Kind::kStdout) == response_.has_stdout();
+    return same && frame.offset == output->offset() + output->data().size() &&
+           output->data().size() + frame.bytes.size() <= kMaxOutputBytes;
+  }
+
+  void StdinTaken(uint64_t offset) {
+    {
+      const MutexLock lock(to_process_mutex_);
+      stream_->StdinTaken(offset);
+    }
+    if (open_.confirm()) response_.set_stdin_taken(offset);
+    SendToProcess();
+  }
+
+  void TakeLast(const AttachFrame& frame) {
+    switch (frame.kind) {
       case AttachFrame::Kind::kExit:
         return AskExit();
       case AttachFrame::Kind::kDetached:
@@ -234,17 +352,14 @@ class AttachCall final : public grpc::ServerBidiReactor<v1::AttachRequest, v1::A
       case AttachFrame::Kind::kClosed:
         return End(MakeError(absl::StatusCode::kInternal, "SUPERVISOR_LOST",
                              "the container's supervisor is gone"));
+      default:
+        return End(absl::DataLossError("attached stream: a frame out of place"));
     }
   }
 
   void Write() {
     const MutexLock lock(mutex_);
     if (!ended_) StartWrite(&response_);
-  }
-
-  static void SetOutput(AttachFrame& frame, v1::AttachResponse::Output& output) {
-    output.set_offset(frame.offset);
-    output.set_data(std::move(frame.bytes));
   }
 
   // From the beginning, because a container with auto_delete is gone once it has stopped.
@@ -321,7 +436,7 @@ class AttachCall final : public grpc::ServerBidiReactor<v1::AttachRequest, v1::A
       }
     }
     if (readable) TakeFrame();
-    if (writable) SendInput();
+    if (writable) SendToProcess();
   }
 
   bool ended() const {
@@ -368,13 +483,20 @@ class AttachCall final : public grpc::ServerBidiReactor<v1::AttachRequest, v1::A
   const DrainSignal::Id drain_id_;
   std::shared_ptr<AttachCall> self_;  // gRPC's reference
   v1::AttachRequest::Open open_;
-  std::optional<AttachStream> stream_;
+  std::optional<AttachStream> stream_;  // once attached; Read is of the chain process -> client
 
   // Of the chain client -> process.
   v1::AttachRequest request_;
   bool opened_ = false;
-  std::string input_;
-  bool close_input_ = false;
+
+  // What goes to the process. Taken before mutex_, never after it.
+  Mutex to_process_mutex_;
+  std::string input_ ABSL_GUARDED_BY(to_process_mutex_);
+  size_t input_done_ ABSL_GUARDED_BY(to_process_mutex_) = 0;  // of input_
+  bool close_input_ ABSL_GUARDED_BY(to_process_mutex_) = false;
+  bool paused_ ABSL_GUARDED_BY(to_process_mutex_) = false;  // no message is read until all is sent
+  v1::AttachRequest::Received received_ ABSL_GUARDED_BY(to_process_mutex_);
+  bool received_due_ ABSL_GUARDED_BY(to_process_mutex_) = false;
 
   // Of the chain process -> client.
   v1::AttachResponse response_;

@@ -98,6 +98,25 @@ TEST(LogRecord, DroppedBytesAndBrokenLinesAreLossesNotSilence) {
   }
 }
 
+TEST(LogRecord, OfTheCriFormatHasTheSame) {
+  const v1::LogEntry whole = ParseLogRecord("2026-11-22T20:26:27.000000001Z stderr F a b  c");
+  EXPECT_EQ(whole.stream(), v1::LOG_STREAM_STDERR);
+  EXPECT_EQ(whole.data(), "a b  c\n");
+  EXPECT_EQ(whole.time().nanos(), 1);
+  EXPECT_FALSE(whole.partial());
+  const v1::LogEntry part = ParseLogRecord("2026-11-22T20:26:27.000000001Z stdout P part");
+  EXPECT_EQ(part.data(), "part");
+  EXPECT_TRUE(part.partial());
+  EXPECT_EQ(ParseLogRecord("2026-11-22T20:26:27.000000001Z stdout F ").data(), "\n");
+  EXPECT_EQ(ParseLogRecord("2026-11-22T20:26:27.1Z stderr F:ocid.dropped=77 77 bytes").lost_bytes(),
+            77u);
+  for (const std::string broken :
+       {"2026-11-22T20:26:27.1Z stdout F", "2026-11-22T20:26:27.1Z stdout X text",
+        "2026-11-22T20:26:27.1Z other F text", "yesterday stdout F text"}) {
+    EXPECT_EQ(ParseLogRecord(broken).lost_bytes(), broken.size()) << broken;
+  }
+}
+
 TEST_F(LogReaderTest, NoLogIsAnEmptyOne) {
   const auto reader = Open();
   EXPECT_EQ(ReadAll(*reader), "");

@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -67,6 +68,8 @@ raw::Fd WriteState(const PlanView& plan, HookKind kind, pid_t pid) {
 // The hook's process up to its execve. Reports an errno on `failure` if it does not get there.
 [[noreturn]] void ExecuteHook(const PlanView& plan, const PlanStep& step, int state, int output,
                               int failure) {
+  // Who runs it may be killed because it takes too long.
+  raw::Call(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
   long result = raw::Call(SYS_setsid);
   const uint64_t no_signals = 0;
   raw::Call(SYS_rt_sigprocmask, SIG_SETMASK, &no_signals, nullptr, sizeof(no_signals));

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -77,19 +78,44 @@ absl::StatusOr<AttachFrame> AttachStream::Read() {
       frame.bytes.clear();
       frame.kind = AttachFrame::Kind::kExit;
       return frame;
+    case AttachFrameType::kOpened:
+      if (frame.bytes.size() < sizeof(frame.opened)) return Malformed();
+      memcpy(&frame.opened, frame.bytes.data(), sizeof(frame.opened));
+      frame.bytes.clear();
+      frame.kind = AttachFrame::Kind::kOpened;
+      return frame;
+    case AttachFrameType::kStdinTaken:
+      frame.kind = AttachFrame::Kind::kStdinTaken;
+      return frame;
     default:
       return Malformed();
   }
 }
 
+void AttachStream::StdinOpened(uint64_t accepted, uint64_t taken) {
+  stdin_sent_ = accepted;
+  stdin_taken_ = taken;
+}
+
+void AttachStream::StdinTaken(uint64_t taken) { stdin_taken_ = taken; }
+
+bool AttachStream::SendReceived(uint64_t stdout_offset, uint64_t stderr_offset) {
+  const ReceivedBody body = {.offsets = {stdout_offset, stderr_offset}};
+  const std::string_view bytes(reinterpret_cast<const char*>(&body), sizeof(body));
+  // A stream that is closed is found out by Read.
+  return SendFrame(fd_, AttachFrameType::kReceived, bytes).value_or(true);
+}
+
 absl::StatusOr<size_t> AttachStream::WriteStdin(std::string_view bytes) {
   size_t done = 0;
-  while (done < bytes.size()) {
-    const std::string_view piece = bytes.substr(done, kMaxAttachPayload);
+  while (done < bytes.size() && HasRoomForStdin()) {
+    const uint64_t room = stdin_taken_ + kStdinWindow - stdin_sent_;
+    const std::string_view piece = bytes.substr(done, std::min<uint64_t>(room, kMaxAttachPayload));
     const absl::StatusOr<bool> sent = SendFrame(fd_, AttachFrameType::kStdin, piece);
     if (!sent.ok() && done == 0) return sent.status();
     if (!sent.ok() || !*sent) break;
     done += piece.size();
+    stdin_sent_ += piece.size();
   }
   return done;
 }

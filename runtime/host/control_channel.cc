@@ -117,7 +117,7 @@ void ControlChannel::OnReady() {
 }
 
 bool ControlChannel::ReceiveOne() {
-  alignas(8) char buffer[kMaxMessageBytes];
+  alignas(8) char buffer[kMaxControlMessageBytes];
   iovec part = {buffer, sizeof(buffer)};
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
   msghdr message = {};
@@ -149,6 +149,14 @@ bool ControlChannel::ReceiveOne() {
 }
 
 void ControlChannel::Deliver(const MessageHeader& header, std::string_view message, UniqueFd fd) {
+  if (static_cast<MessageType>(header.type) == MessageType::kLogState) {
+    LogStateBody body;
+    if (passing_events_ && ParseBody(message.data(), message.size(), &body) &&
+        events_.on_log_state) {
+      events_.on_log_state(body);
+    }
+    return;
+  }
   if (static_cast<MessageType>(header.type) == MessageType::kExited) {
     ExitedBody body;
     if (passing_events_ && ParseBody(message.data(), message.size(), &body) &&

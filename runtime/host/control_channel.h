@@ -44,6 +44,7 @@ class ControlChannel : public Reactor::Source {
  public:
   struct Events {
     std::function<void(const ExitedBody&)> on_exited;
+    std::function<void(const LogStateBody&)> on_log_state;
     // By the other end; not after Close, nor after it agreed to kShutdown.
     std::function<void()> on_closed;
   };

@@ -44,7 +44,7 @@ class ControlChannelTest : public testing::Test {
   }
 
   MessageHeader ReadRequest() {
-    char buffer[kMaxMessageBytes];
+    char buffer[kMaxControlMessageBytes];
     MessageHeader header;
     const ssize_t size = recv(supervisor_.get(), buffer, sizeof(buffer), 0);
     EXPECT_TRUE(size > 0 && ParseHeader(buffer, static_cast<size_t>(size), &header));

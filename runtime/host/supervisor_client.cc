@@ -160,6 +160,11 @@ SupervisorClient::~SupervisorClient() { channel_->Close(); }
 ControlChannel::Events SupervisorClient::ToEvents(SupervisorCallbacks callbacks) {
   ControlChannel::Events events;
   events.on_closed = callbacks.on_lost;
+  if (callbacks.on_log_state) {
+    events.on_log_state = [on_log_state = callbacks.on_log_state](const LogStateBody& body) {
+      on_log_state({.writable = body.writable != 0, .dropped_bytes = body.dropped_bytes});
+    };
+  }
   events.on_exited = [callbacks = std::move(callbacks)](const ExitedBody& body) {
     if (body.target.length > 0) {
       const std::string exec_id(body.target.bytes, body.target.length);
@@ -178,6 +183,7 @@ absl::StatusOr<ProcessIdentity> SupervisorClient::Create(ControlChannel& channel
   body.flags = LaunchFlags(request.open_stdin, request.cgroup2_dir, /*attach=*/false);
   body.log_max_bytes = request.log.max_bytes;
   body.log_max_files = request.log.max_files;
+  body.log_format = static_cast<uint32_t>(request.log.cri_format ? LogFileFormat::kCri : LogFileFormat::kJson);
   const absl::StatusOr<ControlReply> reply =
       channel.Call(MessageType::kCreate, BytesOf(body),
                    LaunchFdsOf(plan, request.cgroup2_dir, request.cgroup1_procs), deadline);

@@ -75,6 +75,7 @@ struct ProcessIdentity {
 struct LogLimits {
   uint64_t max_bytes = 0;  // of one file; 0: unbounded
   uint32_t max_files = 1;  // files kept, the current one included
+  bool cri_format = false;  // not JSON lines: runtime/supervisor/log_line.h
 };
 
 struct CreateRequest {
@@ -87,6 +88,9 @@ struct CreateRequest {
   std::vector<BorrowedFd> cgroup1_procs;  // cgroup.procs of v1 hierarchies, open for writing
   bool open_stdin = false;                // without a console: a pipe instead of /dev/null
   LogLimits log;
+  // Called as soon as there is a supervisor, with a function that ends it, on any thread and at any
+  // time later: a create that waits for it fails at once. May be empty.
+  std::function<void(std::function<void()> kill)> on_spawned;
 };
 
 struct ExecRequest {
@@ -133,12 +137,18 @@ struct SupervisorStatus {
 };
 
 // From which byte of each stream an attach goes on. Offsets count a stream's bytes from its first.
-// What is older than the 64 KiB that are kept is skipped; the first frame's offset tells.
+// What is older than the 256 KiB that are kept is skipped; AttachStream::opened tells.
 struct AttachOffsets {
   static constexpr uint64_t kOldest = 0;
   static constexpr uint64_t kNow = UINT64_MAX;
   uint64_t stdout_offset = kOldest;  // with a tty: its only stream
   uint64_t stderr_offset = kOldest;
+};
+
+// Whether the log of the init's output can be written.
+struct LogState {
+  bool writable = true;
+  uint64_t dropped_bytes = 0;  // of output, since the supervisor's start
 };
 
 // Called on the host's thread, never under a lock. They must not block and must not call anything
@@ -147,6 +157,8 @@ struct AttachOffsets {
 struct SupervisorCallbacks {
   std::function<void(const ExitRecord&)> on_init_exit;
   std::function<void(const std::string& exec_id, const ExitRecord&)> on_exec_exit;
+  // A full disk, or room again. At most once a second.
+  std::function<void(const LogState&)> on_log_state;
   // The supervisor died, or another connection took this one's place. Not called after Shutdown
   // succeeded, nor for a handle that was dropped.
   std::function<void()> on_lost;

@@ -128,6 +128,9 @@ absl::StatusOr<std::shared_ptr<SupervisorHandle>> Host::Create(const CreateReque
                                request.supervisor_cgroup2_dir);
   if (!process.ok()) return process.status();
   theirs.reset();  // so that its end is heard of
+  if (request.on_spawned) {
+    request.on_spawned([spawned = *process] { static_cast<void>(spawned->Kill()); });
+  }
   auto kill = absl::MakeCleanup([&] {
     const absl::Status killed = (*process)->Kill();
     if (killed.ok()) (*process)->WaitGone(absl::Now() + kKillGrace);

@@ -16,6 +16,7 @@
 //     |--- kStatus {after, flags} ------------------------------>|
 //     |<-- kReply {StatusBody, ExecEntry...} [+ pidfd] ----------|
 //     |<-- kExited {target, ExitRecord} -------------------------| exit record is on disk
+//     |<-- kLogState {writable, dropped} -------------------------| a full disk, or room again
 //     |--- kShutdown ------------------------------------------->|
 //     |<-- kReply -----------------------------------------------| and exits
 //
@@ -28,7 +29,16 @@
 // end; a shorter one is an error. Requests are answered with the request's id, not in order. What
 // does not parse is answered with kInvalid and has no effect.
 //
-// The socket of kAttach carries AttachFrameHeader and up to kMaxAttachPayload bytes per message.
+// The socket of kAttach carries AttachFrameHeader and up to kMaxAttachPayload bytes per message:
+//
+//   daemon                                                  supervisor
+//     |<-- kOpened {AttachOpened} -----------------------------| where input and output go on
+//     |<-- kStdout, kStderr {offset} + bytes ------------------|
+//     |--- kReceived {ReceivedBody} -------------------------->| its client has these: from then on
+//     |                                                        | what it does not have is kept
+//     |--- kStdin + bytes ------------------------------------>| at most kStdinWindow beyond
+//     |<-- kStdinTaken {offset} -------------------------------| what the process has taken
+//     |<-- kExit {ExitRecord} | kDetached ---------------------|
 //
 // Plain data and pure functions; nothing allocates. Thread-safe.
 #ifndef OCID_RUNTIME_SUPERVISOR_CONTROL_PROTOCOL_H_
@@ -40,6 +50,7 @@
 
 #include "runtime/plan/plan_format.h"
 #include "runtime/supervisor/exit_record.h"
+#include "runtime/supervisor/log_line.h"
 
 namespace ocid {
 
@@ -48,8 +59,9 @@ inline constexpr size_t kMaxTargetId = 128;
 inline constexpr size_t kMaxMessageFds = 18;  // plan, cgroup2, 16 cgroup v1 hierarchies
 inline constexpr size_t kMaxCgroup1Fds = 16;
 inline constexpr size_t kMaxStatusExecs = 16;
-inline constexpr size_t kMaxAttachPayload = 16384;
-inline constexpr size_t kScrollbackBytes = 65536;  // per stream
+inline constexpr size_t kMaxAttachPayload = 65536;
+// Input that a supervisor holds for a process that has not read it yet.
+inline constexpr size_t kStdinWindow = 262144;
 
 // Descriptors that a supervisor is born with; 0, 1 and 2 are /dev/null, anything else is closed.
 enum DonatedFd : int {
@@ -62,6 +74,7 @@ enum DonatedFd : int {
 enum class MessageType : uint16_t {
   kReply = 1,
   kExited = 2,
+  kLogState = 3,
   kCreate = 16,
   kStart,
   kSignal,
@@ -111,7 +124,7 @@ struct LaunchBody {
   TargetId target;
   uint32_t flags = 0;
   uint32_t log_max_files = 0;  // kCreate
-  uint32_t reserved = 0;
+  uint32_t log_format = 0;     // kCreate: LogFileFormat
   uint64_t log_max_bytes = 0;  // kCreate
 };
 
@@ -191,7 +204,14 @@ struct ExitedBody {
   ExitRecord exit;
 };
 
-inline constexpr size_t kMaxMessageBytes =
+// kLogState
+struct LogStateBody {
+  uint32_t writable = 0;
+  uint32_t reserved = 0;
+  uint64_t dropped_bytes = 0;
+};
+
+inline constexpr size_t kMaxControlMessageBytes =
     sizeof(MessageHeader) + sizeof(StatusBody) + kMaxStatusExecs * sizeof(ExecEntry);
 
 enum class AttachFrameType : uint32_t {
@@ -201,12 +221,27 @@ enum class AttachFrameType : uint32_t {
   kStdinEnd = 3,  // to the supervisor; no payload
   kExit = 4,      // payload: ExitRecord
   kDetached = 5,  // no payload
+  kOpened = 6,    // the first frame; payload: AttachOpened
+  kStdinTaken = 7,  // no payload; offset: of input, up to which the process has it
+  kReceived = 8,  // to the supervisor; payload: ReceivedBody
+};
+
+struct AttachOpened {
+  // Bytes of input over all attachments: that the supervisor has, and that the process has taken.
+  uint64_t stdin_accepted = 0;
+  uint64_t stdin_taken = 0;
+  uint64_t output_offsets[2] = {};  // where the replay begins
+};
+
+// Up to where the one who attached has each stream, and will not ask for it again.
+struct ReceivedBody {
+  uint64_t offsets[2] = {};
 };
 
 struct AttachFrameHeader {
   uint32_t type = 0;
   uint32_t length = 0;  // of the payload
-  uint64_t offset = 0;  // kStdout, kStderr: of the payload's first byte in its stream
+  uint64_t offset = 0;  // kStdout, kStderr: of the payload's first byte in its stream; kStdinTaken
 };
 
 static_assert(sizeof(MessageHeader) == 24);

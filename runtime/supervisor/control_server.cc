@@ -74,7 +74,7 @@ struct ControlServer::Pending {
   MessageHeader header;
   UniqueFd fd;
   size_t size = 0;
-  char body[kMaxMessageBytes - sizeof(MessageHeader)];
+  char body[kMaxControlMessageBytes - sizeof(MessageHeader)];
 };
 
 void ControlServer::Open(EventLoop* loop, UniqueFd connection, UniqueFd listener, Handler handler,
@@ -169,12 +169,12 @@ void ControlServer::Send(ReplyTo to, const Reply& reply) {
   SendMessage(header, reply.body, reply.size, reply.fd);
 }
 
-void ControlServer::SendExited(const ExitedBody& body) {
+void ControlServer::SendEvent(MessageType type, const void* body, size_t size) {
   if (!connection_.valid()) return;
   MessageHeader header;
-  header.size = sizeof(header) + sizeof(body);
-  header.type = static_cast<uint16_t>(MessageType::kExited);
-  SendMessage(header, &body, sizeof(body), BorrowedFd());
+  header.size = static_cast<uint32_t>(sizeof(header) + size);
+  header.type = static_cast<uint16_t>(type);
+  SendMessage(header, body, size, BorrowedFd());
 }
 
 void ControlServer::SendMessage(const MessageHeader& header, const void* body, size_t size,

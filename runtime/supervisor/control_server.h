@@ -49,7 +49,8 @@ class ControlServer {
   void Open(EventLoop* loop, UniqueFd connection, UniqueFd listener, Handler handler, void* owner);
 
   void Send(ReplyTo to, const Reply& reply);
-  void SendExited(const ExitedBody& body);
+  // kExited, kLogState.
+  void SendEvent(MessageType type, const void* body, size_t size);
 
   // No connection, and never again one.
   bool deserted() const { return !connection_.valid() && !listener_.valid(); }
@@ -78,7 +79,7 @@ class ControlServer {
   Pending* first_pending_ = nullptr;
   Pending** last_pending_ = &first_pending_;
   size_t pending_count_ = 0;
-  alignas(8) char buffer_[kMaxMessageBytes];
+  alignas(8) char buffer_[kMaxControlMessageBytes];
 };
 
 }  // namespace ocid

@@ -51,7 +51,7 @@ class ControlServerTest : public testing::Test {
 
   // False when nothing is there.
   bool Receive(MessageHeader* header) {
-    char buffer[kMaxMessageBytes];
+    char buffer[kMaxControlMessageBytes];
     const ssize_t size = recv(daemon_.get(), buffer, sizeof(buffer), 0);
     return size > 0 && ParseHeader(buffer, static_cast<size_t>(size), header);
   }
@@ -76,7 +76,7 @@ TEST_F(ControlServerTest, WhatDoesNotParseIsRefusedAndTheConnectionGoesOn) {
   std::string wrong_size = RequestOf(5, MessageType::kStart);
   wrong_size[0] = 99;
   for (const std::string& bytes : {std::string("x"), std::string(23, 'y'), wrong_size,
-                                   std::string(kMaxMessageBytes + 1, 'z')}) {
+                                   std::string(kMaxControlMessageBytes + 1, 'z')}) {
     Send(bytes);
     loop_.RunOnce(0);
     MessageHeader reply;
@@ -127,7 +127,7 @@ TEST_F(ControlServerTest, ADaemonThatDoesNotReadGetsEverythingLaterInOrder) {
 
 TEST_F(ControlServerTest, TooManyUnreadEventsCutTheConnection) {
   ExitedBody body;
-  for (int i = 0; i < 5000; ++i) server_->SendExited(body);
+  for (int i = 0; i < 5000; ++i) server_->SendEvent(MessageType::kExited, &body, sizeof(body));
   EXPECT_FALSE(server_->connected());
 }
 

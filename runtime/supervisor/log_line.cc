@@ -140,7 +140,22 @@ void FormatTimestamp(int64_t seconds, int32_t nanoseconds, char (&out)[kTimestam
   text.Unsigned(static_cast<uint64_t>(nanoseconds), 9).Text("Z");
 }
 
-size_t EncodeLogLine(const LogLine& line, const char (&timestamp)[kTimestampSize], char* out) {
+namespace {
+
+size_t EncodeCriLine(const LogLine& line, const char (&timestamp)[kTimestampSize], char* out) {
+  char* at = Put(out, timestamp, kTimestampSize);
+  at = line.stream == LogStream::kStdout ? PutLiteral(at, " stdout ") : PutLiteral(at, " stderr ");
+  at = line.partial ? PutLiteral(at, "P ") : PutLiteral(at, "F ");
+  at = Put(at, line.bytes, line.size);
+  if (line.size == 0 || line.bytes[line.size - 1] != '\n') *at++ = '\n';
+  return static_cast<size_t>(at - out);
+}
+
+}  // namespace
+
+size_t EncodeLogLine(LogFileFormat format, const LogLine& line,
+                     const char (&timestamp)[kTimestampSize], char* out) {
+  if (format == LogFileFormat::kCri) return EncodeCriLine(line, timestamp, out);
   const auto* bytes = reinterpret_cast<const unsigned char*>(line.bytes);
   char* at = PutLiteral(out, "{\"time\":\"");
   at = Put(at, timestamp, kTimestampSize);
@@ -159,9 +174,14 @@ size_t EncodeLogLine(const LogLine& line, const char (&timestamp)[kTimestampSize
   return static_cast<size_t>(at - out);
 }
 
-size_t EncodeDropMarker(uint64_t dropped_bytes, const char (&timestamp)[kTimestampSize],
-                        char* out) {
+size_t EncodeDropMarker(LogFileFormat format, uint64_t dropped_bytes,
+                        const char (&timestamp)[kTimestampSize], char* out) {
   FixedText text(out, 256);
+  if (format == LogFileFormat::kCri) {
+    text.Bytes(timestamp, kTimestampSize).Text(" stderr F:ocid.dropped=").Unsigned(dropped_bytes);
+    text.Text(" ").Unsigned(dropped_bytes).Text(" bytes of output were lost\n");
+    return text.length();
+  }
   text.Text("{\"time\":\"").Bytes(timestamp, kTimestampSize);
   text.Text("\",\"stream\":\"supervisor\",\"log\":\"\",\"dropped_bytes\":");
   text.Unsigned(dropped_bytes).Text("}\n");

@@ -25,7 +25,7 @@ std::string Encode(const std::string& bytes, bool partial = false,
   FormatTimestamp(0, 0, time);
   std::vector<char> out(kMaxLogRecord);
   const size_t size = EncodeLogLine(
-      {.stream = stream, .bytes = bytes.data(), .size = bytes.size(), .partial = partial}, time,
+      LogFileFormat::kJson, {.stream = stream, .bytes = bytes.data(), .size = bytes.size(), .partial = partial}, time,
       out.data());
   EXPECT_LE(size, kMaxLogRecord);
   return std::string(out.data(), size);
@@ -126,7 +126,7 @@ TEST(EncodeDropMarker, SaysHowMuchIsMissing) {
   char time[kTimestampSize];
   FormatTimestamp(0, 0, time);
   char out[256];
-  const size_t size = EncodeDropMarker(12345, time, out);
+  const size_t size = EncodeDropMarker(LogFileFormat::kJson, 12345, time, out);
   const json record = json::parse(std::string(out, size));
   EXPECT_EQ(record["stream"], "supervisor");
   EXPECT_EQ(record["dropped_bytes"], 12345);

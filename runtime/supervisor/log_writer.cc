@@ -30,7 +30,8 @@ bool EndsInNewline(int fd, uint64_t size) {
 
 }  // namespace
 
-int LogWriter::Open(int dir_fd, uint64_t max_bytes, uint32_t max_files) {
+int LogWriter::Open(int dir_fd, uint64_t max_bytes, uint32_t max_files, LogFileFormat format) {
+  format_ = format;
   dir_fd_ = dir_fd;
   max_bytes_ = max_bytes;
   max_files_ = max_files < 1 ? 1 : max_files > kMaxLogFiles ? kMaxLogFiles : max_files;
@@ -113,7 +114,7 @@ void LogWriter::Emit(const LogLine& line) {
     FormatTimestamp(now.tv_sec, static_cast<int32_t>(now.tv_nsec), timestamp_);
     timestamp_valid_ = true;
   }
-  const size_t record = EncodeLogLine(line, timestamp_, out_ + out_size_);
+  const size_t record = EncodeLogLine(format_, line, timestamp_, out_ + out_size_);
   // A file is over its bound by no more than the batch that it was opened for.
   if (max_bytes_ > 0 && file_bytes_ + out_size_ > 0 &&
       file_bytes_ + out_size_ + record > max_bytes_) {
@@ -134,7 +135,7 @@ void LogWriter::Flush() {
 void LogWriter::WriteOut(uint64_t output_bytes) {
   if (unmarked_bytes_ > 0) {
     char marker[256];
-    const size_t size = EncodeDropMarker(unmarked_bytes_, timestamp_, marker);
+    const size_t size = EncodeDropMarker(format_, unmarked_bytes_, timestamp_, marker);
     if (write(fd_.get(), marker, size) == static_cast<ssize_t>(size)) {
       file_bytes_ += size;
       unmarked_bytes_ = 0;

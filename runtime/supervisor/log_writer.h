@@ -30,7 +30,8 @@ class LogWriter {
  public:
   // Opens or creates `log` in the directory, which is lent for good. max_bytes 0: no bound.
   // Returns 0 or an errno.
-  int Open(int dir_fd, uint64_t max_bytes, uint32_t max_files);
+  int Open(int dir_fd, uint64_t max_bytes, uint32_t max_files,
+           LogFileFormat format = LogFileFormat::kJson);
 
   // Takes output as it was read. Call Flush after each batch.
   void Append(LogStream stream, const char* bytes, size_t size);
@@ -46,6 +47,8 @@ class LogWriter {
 
   uint64_t accepted_bytes() const { return accepted_bytes_; }
   uint64_t dropped_bytes() const { return dropped_bytes_; }
+  // False from the first byte that was dropped until the marker that says so is written.
+  bool writable() const { return unmarked_bytes_ == 0; }
 
  private:
   struct Tail {
@@ -63,6 +66,7 @@ class LogWriter {
   UniqueFd fd_;
   uint64_t max_bytes_ = 0;
   uint32_t max_files_ = 1;
+  LogFileFormat format_ = LogFileFormat::kJson;
   uint64_t file_bytes_ = 0;  // always the end of a whole record
   uint64_t accepted_bytes_ = 0;
   uint64_t dropped_bytes_ = 0;

@@ -15,17 +15,20 @@
 namespace ocid {
 namespace {
 
-constexpr size_t kReadSize = 32768;
+constexpr size_t kReadSize = 65536;
 
 // Less room than this is not worth a read.
-constexpr size_t kMinRoom = 4096;
+constexpr size_t kMinRoom = 16384;
 
 // The kernel doubles it, and accepts one more frame as long as it is not full: a client has at most
 // kMaxInFlight bytes unread. That many older than the last byte sent are always kept, so that a
-// client that is lost with frames unread can resume without a gap.
-constexpr int kClientSendBuffer = 12288;  // doubled, it must be larger than a frame
+// client that is lost with frames unread, and did not say what it received, can resume without a gap.
+constexpr int kClientSendBuffer = 49152;  // doubled, it must be larger than a frame
 constexpr size_t kMaxInFlight = 2 * kClientSendBuffer + kMaxAttachPayload;
 static_assert(kMaxInFlight + kMinRoom < Scrollback::kCapacity);
+
+// Of input: how much more the process has to take before that is told.
+constexpr uint64_t kStdinReportStep = 32768;
 
 constexpr char kEndOfFileCharacter = 4;  // VEOF of a terminal that nobody has changed
 
@@ -91,6 +94,8 @@ int ProcessIo::MakePipes(bool open_stdin, ChildEnds* child) {
 
 int ProcessIo::AdoptConsole(UniqueFd master) {
   tty_ = true;
+  // Who joins it later wants to see the screen.
+  streams_[0].scrollback.Keep();
   stdin_.reset(fcntl(master.get(), F_DUPFD_CLOEXEC, 0));
   if (!stdin_.valid()) return errno;
   console_peer_.reset(ioctl(master.get(), TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));
@@ -117,9 +122,11 @@ void ProcessIo::StreamReady(void* stream_pointer, uint32_t) {
 // How much may be read now without losing bytes that the client is still to get.
 size_t ProcessIo::RoomFor(const Stream& stream) const {
   if ((!client_.valid() && hold_until_ == 0) || client_lags_) return kReadSize;
-  constexpr size_t kMaxBehind = Scrollback::kCapacity - kMaxInFlight;
-  const uint64_t behind = stream.scrollback.end() - stream.sent;
-  const size_t room = behind < kMaxBehind ? kMaxBehind - static_cast<size_t>(behind) : 0;
+  const size_t max_behind =
+      client_confirms_ ? Scrollback::kCapacity : Scrollback::kCapacity - kMaxInFlight;
+  const uint64_t behind =
+      stream.scrollback.end() - (client_confirms_ ? stream.received : stream.sent);
+  const size_t room = behind < max_behind ? max_behind - static_cast<size_t>(behind) : 0;
   return room < kReadSize ? room : kReadSize;
 }
 
@@ -180,23 +187,37 @@ int ProcessIo::Attach(const uint64_t (&offsets)[2], UniqueFd* client) {
   const int error = loop_->Watch(&client_watcher_, ours, EPOLLIN);
   if (error != 0) return error;
   client_ = std::move(ours);
+  client_confirms_ = false;
+  AttachOpened opened;
+  opened.stdin_accepted = stdin_accepted_;
+  opened.stdin_taken = stdin_reported_ = stdin_taken();
   for (int i = 0; i < 2; ++i) {
     Stream& stream = streams_[i];
     stream.scrollback.Keep();
     const uint64_t end = stream.scrollback.end();
     stream.sent = offsets[i] < end ? offsets[i] : end;
+    if (stream.sent < stream.scrollback.begin()) stream.sent = stream.scrollback.begin();
+    stream.received = stream.sent;
+    opened.output_offsets[i] = stream.sent;
   }
+  SendFrame(AttachFrameType::kOpened, 0, &opened, sizeof(opened));
   SendToClient();
   return 0;
 }
 
 void ProcessIo::DropClient() {
-  const bool may_resume = client_.valid() && log_ == nullptr && !output_complete_;
-  hold_until_ = may_resume ? MonotonicNow() + kResumeDelayNs : 0;
+  const bool may_resume = client_.valid() && !client_lags_ && !output_complete_;
+  const int64_t delay = log_ == nullptr ? kResumeDelayNs : kInitResumeDelayNs;
+  hold_until_ = may_resume ? MonotonicNow() + delay : 0;
   loop_->Stop(&client_watcher_);
   client_.reset();
   client_full_ = false;
   client_lags_ = false;
+  if (StdinWaiting() == 0) {
+    free(stdin_bytes_);
+    stdin_bytes_ = nullptr;
+    stdin_size_ = stdin_done_ = 0;
+  }
   for (Stream& stream : streams_) UpdateReading(stream);
 }
 
@@ -224,6 +245,7 @@ bool ProcessIo::SendFrame(AttachFrameType type, uint64_t offset, const void* pay
 
 void ProcessIo::SendToClient() {
   if (!client_.valid() || client_full_) return;
+  if (!ReportStdin()) return client_full_ ? UpdateClientInterest() : DropClient();
   for (int i = 0; i < 2; ++i) {
     Stream& stream = streams_[i];
     const Scrollback& kept = stream.scrollback;
@@ -243,7 +265,7 @@ void ProcessIo::SendToClient() {
     }
     UpdateReading(stream);
   }
-  client_lags_ = false;
+  if (!client_confirms_) client_lags_ = false;
   if (!output_complete_) return;
   if (SendFrame(AttachFrameType::kExit, 0, &exit_, sizeof(exit_)) || !client_full_) {
     DropClient();
@@ -254,20 +276,13 @@ void ProcessIo::SendToClient() {
 
 void ProcessIo::UpdateClientInterest() {
   if (!client_.valid()) return;
-  uint32_t interest = 0;
-  if (!StdinWaits()) interest |= EPOLLIN;
-  if (client_full_) interest |= EPOLLOUT;
-  if (interest == 0) {
-    loop_->Stop(&client_watcher_);
-  } else {
-    loop_->Watch(&client_watcher_, client_, interest);
-  }
+  loop_->Watch(&client_watcher_, client_, client_full_ ? EPOLLIN | EPOLLOUT : EPOLLIN);
 }
 
 void ProcessIo::ClientReady(void* self, uint32_t events) {
   auto* io = static_cast<ProcessIo*>(self);
   const bool readable = (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0;
-  if (readable && !io->StdinWaits()) io->ReadFromClient();
+  if (readable) io->ReadFromClient();
   if ((events & EPOLLOUT) != 0 && io->client_.valid()) {
     io->client_full_ = false;
     io->UpdateClientInterest();
@@ -285,28 +300,74 @@ void ProcessIo::ReadFromClient() {
       return TakeStdin(g_buffer + sizeof(header), header.length);
     case AttachFrameType::kStdinEnd:
       return CloseStdin();
+    case AttachFrameType::kReceived:
+      return TakeReceived(g_buffer + sizeof(header), header.length);
     default:
       return DropClient();
   }
 }
 
-void ProcessIo::TakeStdin(const char* bytes, size_t size) {
-  if (!stdin_.valid() || stdin_end_ || size == 0) return;
-  const ssize_t written = write(stdin_.get(), bytes, size);
-  if (written < 0 && errno != EAGAIN && errno != EINTR) {
-    // Nobody reads it any more.
-    stdin_.reset();
-    return;
+void ProcessIo::TakeReceived(const char* payload, size_t size) {
+  ReceivedBody body;
+  if (size < sizeof(body)) return DropClient();
+  memcpy(&body, payload, sizeof(body));
+  client_confirms_ = true;
+  for (int i = 0; i < 2; ++i) {
+    Stream& stream = streams_[i];
+    if (body.offsets[i] > stream.sent) return DropClient();
+    if (body.offsets[i] > stream.received) stream.received = body.offsets[i];
   }
-  const size_t taken = written > 0 ? static_cast<size_t>(written) : 0;
-  if (taken == size) return;
+  // One that was not waited for any more is waited for again when it has caught up.
+  const auto behind = [](const Stream& stream) { return stream.scrollback.end() - stream.received; };
+  constexpr uint64_t kCaughtUp = Scrollback::kCapacity / 2;
+  if (behind(streams_[0]) < kCaughtUp && behind(streams_[1]) < kCaughtUp) client_lags_ = false;
+  for (Stream& stream : streams_) UpdateReading(stream);
+}
+
+void ProcessIo::TakeStdin(const char* bytes, size_t size) {
+  if (size > kStdinWindow - StdinWaiting()) return DropClient();
+  stdin_accepted_ += size;
+  // What comes after the end, or when nobody reads any more, is dropped.
+  if (stdin_.valid() && !stdin_end_) {
+    const size_t written = StdinWaiting() == 0 ? WriteStdin(bytes, size) : 0;
+    bytes += written;
+    size -= written;
+  } else {
+    size = 0;
+  }
+  if (size > 0 && stdin_.valid()) {
+    if (stdin_bytes_ == nullptr) stdin_bytes_ = static_cast<char*>(malloc(kStdinWindow));
+    if (stdin_bytes_ == nullptr) return DropClient();
+    if (size > kStdinWindow - stdin_size_) {
+      memmove(stdin_bytes_, stdin_bytes_ + stdin_done_, StdinWaiting());
+      stdin_size_ -= stdin_done_;
+      stdin_done_ = 0;
+    }
+    memcpy(stdin_bytes_ + stdin_size_, bytes, size);
+    stdin_size_ += size;
+    loop_->Watch(&stdin_watcher_, stdin_, EPOLLOUT);
+  }
+  SendToClient();
+}
+
+// How many bytes the process took. Closes the input where nobody reads it any more.
+size_t ProcessIo::WriteStdin(const char* bytes, size_t size) {
+  while (true) {
+    const ssize_t written = write(stdin_.get(), bytes, size);
+    if (written >= 0) return static_cast<size_t>(written);
+    if (errno == EINTR) continue;
+    if (errno != EAGAIN) DropStdin();
+    return 0;
+  }
+}
+
+void ProcessIo::DropStdin() {
+  loop_->Stop(&stdin_watcher_);
   free(stdin_bytes_);
-  stdin_bytes_ = static_cast<char*>(malloc(size - taken));
-  if (stdin_bytes_ == nullptr) return DropClient();
-  memcpy(stdin_bytes_, bytes + taken, size - taken);
-  stdin_size_ = size - taken;
-  stdin_done_ = 0;
-  FlushStdin();
+  stdin_bytes_ = nullptr;
+  stdin_size_ = stdin_done_ = 0;
+  stdin_end_ = false;
+  stdin_.reset();
 }
 
 void ProcessIo::CloseStdin() {
@@ -317,35 +378,34 @@ void ProcessIo::CloseStdin() {
 
 void ProcessIo::StdinReady(void* self, uint32_t) { static_cast<ProcessIo*>(self)->FlushStdin(); }
 
-// Writes what waits; until it is written, no more is read from the client.
+// Writes what waits, then does what is due after it.
 void ProcessIo::FlushStdin() {
-  bool broken = false;
-  while (stdin_done_ < stdin_size_ && !broken) {
-    const ssize_t written =
-        write(stdin_.get(), stdin_bytes_ + stdin_done_, stdin_size_ - stdin_done_);
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0 && errno == EAGAIN) break;
-    broken = written < 0;
-    if (!broken) stdin_done_ += static_cast<size_t>(written);
+  while (StdinWaiting() > 0) {
+    const size_t written = WriteStdin(stdin_bytes_ + stdin_done_, StdinWaiting());
+    if (written == 0) break;
+    stdin_done_ += written;
   }
-  if (stdin_done_ < stdin_size_ && !broken) {
+  if (StdinWaiting() > 0) {
     loop_->Watch(&stdin_watcher_, stdin_, EPOLLOUT);
-    UpdateClientInterest();
-    return;
+    return SendToClient();
   }
-  loop_->Stop(&stdin_watcher_);
-  free(stdin_bytes_);
-  stdin_bytes_ = nullptr;
   stdin_size_ = stdin_done_ = 0;
-  if (stdin_end_ && tty_ && !broken) {
+  loop_->Stop(&stdin_watcher_);
+  if (stdin_end_ && tty_ && stdin_.valid()) {
     stdin_end_ = false;
-    broken = write(stdin_.get(), &kEndOfFileCharacter, 1) < 0 && errno != EAGAIN;
+    WriteStdin(&kEndOfFileCharacter, 1);
+  } else if (stdin_end_) {
+    DropStdin();
   }
-  if (stdin_end_ || broken) {
-    stdin_.reset();
-    stdin_end_ = false;
-  }
-  UpdateClientInterest();
+  SendToClient();
+}
+
+bool ProcessIo::ReportStdin() {
+  const uint64_t more = stdin_taken() - stdin_reported_;
+  if (more == 0 || (more < kStdinReportStep && StdinWaiting() > 0)) return true;
+  if (!SendFrame(AttachFrameType::kStdinTaken, stdin_taken(), nullptr, 0)) return false;
+  stdin_reported_ = stdin_taken();
+  return true;
 }
 
 int ProcessIo::Resize(uint16_t rows, uint16_t columns) {

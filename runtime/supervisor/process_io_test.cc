@@ -35,6 +35,16 @@ class ExecIo : public testing::Test {
   void Attach(uint64_t stdout_offset = 0, uint64_t stderr_offset = 0) {
     const uint64_t offsets[2] = {stdout_offset, stderr_offset};
     ASSERT_EQ(io_->Attach(offsets, &client_), 0);
+    // The first frame.
+    char bytes[sizeof(AttachFrameHeader) + sizeof(AttachOpened)];
+    ASSERT_EQ(recv(client_.get(), bytes, sizeof(bytes), 0), static_cast<ssize_t>(sizeof(bytes)));
+    memcpy(&opened_, bytes + sizeof(AttachFrameHeader), sizeof(opened_));
+  }
+
+  void Confirm(uint64_t stdout_offset) {
+    const ReceivedBody body = {.offsets = {stdout_offset, 0}};
+    SendFrame(AttachFrameType::kReceived,
+              std::string(reinterpret_cast<const char*>(&body), sizeof(body)));
   }
 
   // As much as fits, letting the supervisor's side work meanwhile.
@@ -113,6 +123,7 @@ class ExecIo : public testing::Test {
   std::unique_ptr<ProcessIo> io_;
   ChildEnds child_;
   UniqueFd client_;
+  AttachOpened opened_;
   AttachFrameType last_type_ = AttachFrameType::kStdin;
 };
 
@@ -157,6 +168,89 @@ TEST_F(ExecIo, AClientThatWasLostWithFramesUnreadCanResumeWithoutAGap) {
   EXPECT_EQ(offset, seen);
   EXPECT_TRUE(rest == text.substr(seen, rest.size()));
   EXPECT_GE(seen + rest.size(), written);
+}
+
+TEST_F(ExecIo, AClientThatSaysWhatItReceivedCanResumeWhateverWasOnTheWay) {
+  Attach();
+  Confirm(0);
+  const std::string text = Numbered(1000000);
+  const size_t written = Write(child_.standard_output, text);
+  // The one who attached takes everything, and is lost before it has passed on a byte.
+  std::string taken = ReadAll(AttachFrameType::kStdout);
+  EXPECT_LE(taken.size(), Scrollback::kCapacity);
+  client_.reset();
+  Settle();
+  uint64_t offset = 1;
+  Attach(/*stdout_offset=*/0);
+  const std::string again = ReadAll(AttachFrameType::kStdout, &offset);
+  EXPECT_EQ(offset, 0u);
+  EXPECT_TRUE(again == text.substr(0, again.size()));
+  EXPECT_GE(again.size(), taken.size());
+  EXPECT_LT(written, text.size());
+}
+
+TEST_F(ExecIo, WhatWasReceivedMakesRoomForMore) {
+  Attach();
+  Confirm(0);
+  const std::string text = Numbered(1000000);
+  size_t written = Write(child_.standard_output, text);
+  std::string got = ReadAll(AttachFrameType::kStdout);
+  for (int i = 0; i < 50 && got.size() < text.size(); ++i) {
+    Confirm(got.size());
+    written += Write(child_.standard_output, text.substr(written));
+    got += ReadAll(AttachFrameType::kStdout);
+  }
+  EXPECT_TRUE(got == text);
+}
+
+TEST_F(ExecIo, AClientThatReceivedWhatWasNeverSentIsDropped) {
+  Attach();
+  Confirm(1);
+  char byte;
+  EXPECT_EQ(recv(client_.get(), &byte, 1, 0), 0);
+}
+
+TEST_F(ExecIo, InputIsCountedOverAllClientsAndToldAsTheProcessTakesIt) {
+  Attach();
+  const std::string block(60000, 'i');
+  for (int i = 0; i < 4; ++i) SendFrame(AttachFrameType::kStdin, block);
+  client_.reset();
+  Settle();
+  Attach();
+  EXPECT_EQ(opened_.stdin_accepted, 4 * block.size());
+  EXPECT_LT(opened_.stdin_taken, opened_.stdin_accepted);
+  std::string got(4 * block.size(), '\0');
+  for (size_t done = 0; done < got.size();) {
+    const ssize_t size = read(child_.standard_input.get(), got.data() + done, got.size() - done);
+    ASSERT_GT(size, 0);
+    done += static_cast<size_t>(size);
+    Settle();
+  }
+  uint64_t taken = 0;
+  Frame frame;
+  while (ReadFrame(&frame)) {
+    EXPECT_EQ(frame.header.type, static_cast<uint32_t>(AttachFrameType::kStdinTaken));
+    taken = frame.header.offset;
+  }
+  EXPECT_EQ(taken, 4 * block.size());
+}
+
+TEST_F(ExecIo, AClientThatSendsMoreInputThanThereIsRoomForIsDropped) {
+  Attach();
+  const std::string block(60000, 'i');
+  for (int i = 0; i < 8; ++i) {
+    AttachFrameHeader header;
+    header.type = static_cast<uint32_t>(AttachFrameType::kStdin);
+    header.length = static_cast<uint32_t>(block.size());
+    const std::string bytes =
+        std::string(reinterpret_cast<const char*>(&header), sizeof(header)) + block;
+    static_cast<void>(send(client_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL));
+    Settle();
+  }
+  Frame frame;
+  while (ReadFrame(&frame)) {
+  }
+  EXPECT_EQ(recv(client_.get(), &frame.header, sizeof(frame.header), 0), 0);
 }
 
 TEST_F(ExecIo, AClientThatDoesNotReadHoldsTheProcessUpAndLosesNothing) {
@@ -315,6 +409,7 @@ TEST(ConsoleIo, SurvivesTheMomentsWhenNobodyHasItOpen) {
   UniqueFd client;
   ASSERT_EQ(io.Attach({0, 0}, &client), 0);
   char frame[64];
+  ASSERT_GT(recv(client.get(), frame, sizeof(frame), 0), 0);  // kOpened
   const ssize_t size = recv(client.get(), frame, sizeof(frame), 0);
   EXPECT_EQ(std::string(frame + sizeof(AttachFrameHeader), size - sizeof(AttachFrameHeader)),
             "onceagain");

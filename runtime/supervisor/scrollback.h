@@ -1,4 +1,4 @@
-// Scrollback: the last 64 KiB of a stream, addressed by the offset of each byte in the stream.
+// Scrollback: the last 256 KiB of a stream, addressed by the offset of each byte in the stream.
 //
 // Memory is mapped when the first byte is kept and belongs to this object alone, so that a finished
 // exec gives all of it back. Where none is to be had, bytes are counted and skipped.
@@ -15,7 +15,7 @@ namespace ocid {
 
 class Scrollback {
  public:
-  static constexpr size_t kCapacity = 65536;
+  static constexpr size_t kCapacity = 262144;
 
   Scrollback() = default;
   Scrollback(const Scrollback&) = delete;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -25,6 +26,7 @@ namespace {
 constexpr char kProtectedOomScore[] = "-999";
 constexpr int kRecordRetryMs = 1000;
 constexpr int kMaxSignal = 64;
+constexpr int64_t kLogStateIntervalNs = 1'000'000'000;
 
 // waitid(2) itself also has the resource usage, which glibc's wrapper leaves out.
 bool PeekExited(siginfo_t* info, rusage* usage) {
@@ -222,7 +224,11 @@ void Supervisor::Create(Request& request, ReplyTo to) {
   LaunchBody body;
   Process* process = ParseLaunch(request, &body, to);
   if (process == nullptr) return;
-  const int error = log_.Open(fds_.container_dir.get(), body.log_max_bytes, body.log_max_files);
+  const LogFileFormat format = body.log_format == static_cast<uint32_t>(LogFileFormat::kCri)
+                               ? LogFileFormat::kCri
+                               : LogFileFormat::kJson;
+  const int error =
+      log_.Open(fds_.container_dir.get(), body.log_max_bytes, body.log_max_files, format);
   const bool fits = process->plan.view().has(kPlanHasGate) && !process->plan.view().has(kPlanJoins);
   if (error != 0 || !fits) {
     error != 0 ? AnswerErrno(to, error) : Answer(to, ReplyCode::kInvalid);
@@ -395,6 +401,8 @@ void Supervisor::RunPoststartHooks(Process* process) {
   UniqueFd write_end(ends[1]);
   const pid_t child = fork();
   if (child == 0) {
+    // It holds copies of the control sockets: with the supervisor gone it must not keep them open.
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
     FailureRecord failure =
         RunHooks(process->plan.view(), Phase::kPoststartHooks, process->launched.pid);
     const bool told =
@@ -567,7 +575,7 @@ void Supervisor::OnExit(Process* process, const ExitRecord& record) {
   ExitedBody body;
   body.target = process->id;
   body.exit = record;
-  server_.SendExited(body);
+  server_.SendEvent(MessageType::kExited, &body, sizeof(body));
 }
 
 void Supervisor::RecordInitExit() {
@@ -596,8 +604,21 @@ int Supervisor::NextTimeoutMs() {
     RecordInitExit();
     if (record_pending_) consider(now + kRecordRetryMs * int64_t{1'000'000});
   }
+  TellLogState(now);
+  if (log_.writable() != log_writable_told_) consider(log_told_at_ + kLogStateIntervalNs);
   if (next < 0) return -1;
   return next <= now ? 0 : static_cast<int>((next - now) / 1'000'000) + 1;
+}
+
+// A disk may be full and not full by turns: nobody wants to hear of each.
+void Supervisor::TellLogState(int64_t now) {
+  if (log_.writable() == log_writable_told_ || now < log_told_at_ + kLogStateIntervalNs) return;
+  LogStateBody body;
+  body.writable = log_.writable() ? 1 : 0;
+  body.dropped_bytes = log_.dropped_bytes();
+  server_.SendEvent(MessageType::kLogState, &body, sizeof(body));
+  log_writable_told_ = log_.writable();
+  log_told_at_ = now;
 }
 
 // ---- Out of memory: not this process first. Its children would inherit the score, so it is back

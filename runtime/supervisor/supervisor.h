@@ -109,6 +109,7 @@ class Supervisor {
   void OpenOomScore();
   void SetOomScore(bool protect);
   int NextTimeoutMs();
+  void TellLogState(int64_t now);
 
   Fds fds_;
   EventLoop loop_;
@@ -124,6 +125,8 @@ class Supervisor {
   uint64_t last_ordinal_ = 0;
   bool record_pending_ = false;  // the exit record could not be written yet
   bool done_ = false;
+  bool log_writable_told_ = true;
+  int64_t log_told_at_ = 0;
 };
 
 }  // namespace ocid
