@@ -24,6 +24,10 @@ namespace {
 
 constexpr std::string_view kSuffix = ".events";
 constexpr size_t kHeaderBytes = 8;
+constexpr char kReservedName[] = "reserved";
+constexpr size_t kMaxReservedBytes = 256;
+// One sync for so many events; no more numbers than that are skipped after a loss of power.
+constexpr uint64_t kReservedAhead = 4096;
 constexpr size_t kMaxEventBytes = 1 << 20;
 // The end of a segment that is being written may grow while it is read, and one batch may go over.
 constexpr size_t kMaxSegmentFileBytes = size_t{256} << 20;
@@ -56,6 +60,17 @@ std::optional<v1::Event> ReadRecord(const std::string& segment, size_t* offset) 
   return event;
 }
 
+// "NUMBER BOOT-ID\n"
+bool ParseReserved(const std::string& text, uint64_t* up_to, std::string* boot_id) {
+  const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), *up_to);
+  const size_t at = static_cast<size_t>(rest - text.data());
+  if (error != std::errc() || at >= text.size() || text[at] != ' ' || text.back() != '\n') {
+    return false;
+  }
+  *boot_id = text.substr(at + 1, text.size() - at - 2);
+  return true;
+}
+
 std::optional<uint64_t> FirstSequenceOf(const std::string& name) {
   if (name.size() <= kSuffix.size() ||
       std::string_view(name).substr(name.size() - kSuffix.size()) != kSuffix) {
@@ -70,13 +85,20 @@ std::optional<uint64_t> FirstSequenceOf(const std::string& name) {
 
 }  // namespace
 
-EventLog::EventLog(EventLogOptions options, UniqueFd directory)
-    : options_(std::move(options)), directory_(std::move(directory)) {}
+EventLog::EventLog(EventLogOptions options, std::string boot_id, UniqueFd directory)
+    : options_(std::move(options)), boot_id_(std::move(boot_id)), directory_(std::move(directory)) {}
 
 absl::StatusOr<std::unique_ptr<EventLog>> EventLog::Open(const EventLogOptions& options) {
+  std::string boot_id = options.boot_id;
+  if (boot_id.empty()) {
+    absl::StatusOr<std::string> read = ReadBootId();
+    if (!read.ok()) return read.status();
+    boot_id = *std::move(read);
+  }
   absl::StatusOr<UniqueFd> directory = MakeDirectory(BorrowedFd(AT_FDCWD), options.directory);
   if (!directory.ok()) return directory.status();
-  std::unique_ptr<EventLog> log(new EventLog(options, *std::move(directory)));
+  std::unique_ptr<EventLog> log(
+      new EventLog(options, std::move(boot_id), *std::move(directory)));
   const absl::Status loaded = log->Load();
   if (!loaded.ok()) return loaded;
   return log;
@@ -96,8 +118,30 @@ absl::Status EventLog::Load() {
     if (first.has_value()) segments_.push_back(*first);
   }
   std::sort(segments_.begin(), segments_.end());
-  if (segments_.empty()) return absl::OkStatus();
-  const uint64_t newest = segments_.back();
+  if (!segments_.empty()) {
+    const absl::StatusOr<uint64_t> next = LoadNewest(segments_.back());
+    if (!next.ok()) return next.status();
+    next_sequence_ = *next;
+  }
+  const absl::StatusOr<std::string> reserved =
+      ReadFile(directory_, kReservedName, kMaxReservedBytes);
+  if (!reserved.ok() && !absl::IsNotFound(reserved.status())) return reserved.status();
+  uint64_t up_to = 0;
+  std::string boot;
+  if (reserved.ok() && ParseReserved(*reserved, &up_to, &boot)) {
+    writer_.reserved = up_to;
+    // Of this boot every event that was written is there; of another one some may not be.
+    if (boot != boot_id_ && up_to > next_sequence_) {
+      next_sequence_ = up_to;
+      writer_.file.reset();  // a segment has no gap
+    }
+    if (boot != boot_id_) writer_.reserved = 0;
+  }
+  published_ = next_sequence_ - 1;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<uint64_t> EventLog::LoadNewest(uint64_t newest) {
   const absl::StatusOr<std::string> segment =
       ReadFile(directory_, SegmentName(newest), kMaxSegmentFileBytes);
   if (!segment.ok()) return segment.status();
@@ -115,9 +159,14 @@ absl::Status EventLog::Load() {
     if (result != 0) return FileError(errno, "truncate", SegmentName(newest));
   }
   writer_.size = offset;
-  published_ = last;
-  next_sequence_ = last + 1;
-  return absl::OkStatus();
+  return last + 1;
+}
+
+absl::Status EventLog::Reserve(uint64_t up_to) {
+  const absl::Status written = ReplaceFile(
+      directory_, kReservedName, absl::StrCat(up_to, " ", boot_id_, "\n"), Sync::kDurable);
+  if (written.ok()) writer_.reserved = up_to;
+  return written;
 }
 
 absl::Status EventLog::OpenSegment(uint64_t first_sequence) {
@@ -169,6 +218,12 @@ uint64_t EventLog::Append(v1::Event event) {
 }
 
 bool EventLog::Write(const std::vector<std::shared_ptr<const v1::Event>>& events) {
+  const uint64_t end = events.back()->sequence() + 1;
+  if (end > writer_.reserved) {
+    const absl::Status reserved = Reserve(end + kReservedAhead);
+    // A full disk: the events count as lost, as those that cannot be written do.
+    if (!reserved.ok()) return false;
+  }
   if (!writer_.file.valid() || writer_.size >= options_.segment_bytes) {
     const uint64_t first = events.front()->sequence();
     const absl::Status opened = OpenSegment(first);

@@ -16,6 +16,10 @@
 // A torn record at the end of the newest segment, a crash's work, is cut off by Open. What else does
 // not parse is skipped to the next segment and shows up as a gap.
 //
+// No number is given out twice, not after a loss of power either: `reserved` says, durably, which number
+// has not been given out by then, and a log that is opened after another boot goes on with that one,
+// which readers see as a gap.
+//
 // Append returns when the event is in the file, or will be by the thread that is writing already; no
 // lock is held during a write. Thread-safe; a reader is thread-compatible. Append, Next and Open do
 // file I/O on the page cache.
@@ -46,6 +50,7 @@ struct EventLogOptions {
   size_t segment_bytes = 1 << 20;   // a segment is closed when it has grown to this size
   size_t max_segments = 16;         // the oldest is removed when there are more
   size_t buffered_events = 4096;    // kept in memory
+  std::string boot_id = {};         // default: this boot's
 };
 
 class EventReader;
@@ -83,16 +88,21 @@ class EventLog {
     UniqueFd file;
     uint64_t first_sequence = 0;
     size_t size = 0;
+    uint64_t reserved = 0;  // the first number that is not
   };
 
-  EventLog(EventLogOptions options, UniqueFd directory);
+  EventLog(EventLogOptions options, std::string boot_id, UniqueFd directory);
 
   absl::Status Load();
   absl::Status OpenSegment(uint64_t first_sequence);
+  // The number that follows what the newest segment has.
+  absl::StatusOr<uint64_t> LoadNewest(uint64_t first_sequence);
+  absl::Status Reserve(uint64_t up_to);
   bool Write(const std::vector<std::shared_ptr<const v1::Event>>& events);
   std::string SegmentName(uint64_t first_sequence) const;
 
   const EventLogOptions options_;
+  const std::string boot_id_;
   const UniqueFd directory_;
 
   mutable Mutex mutex_;

@@ -60,7 +60,7 @@ class EventLogTest : public testing::Test {
   std::vector<std::string> Segments() const {
     std::vector<std::string> paths;
     for (const auto& entry : fs::directory_iterator(options_.directory)) {
-      paths.push_back(entry.path());
+      if (entry.path().extension() == ".events") paths.push_back(entry.path());
     }
     std::sort(paths.begin(), paths.end());
     return paths;
@@ -218,6 +218,37 @@ TEST_F(EventLogTest, ConcurrentAppendsAndReadersSeeEveryNumberOnce) {
   EXPECT_EQ(log->last_sequence(), uint64_t{kThreads * kEach});
   EXPECT_EQ(log->lost_events(), 0u);
   EXPECT_EQ(ReadAll(*log, 1).size(), size_t{kThreads * kEach});
+}
+
+TEST_F(EventLogTest, NoNumberIsGivenOutTwiceWhereALossOfPowerTookTheNewestEvents) {
+  options_.boot_id = "one";
+  AppendMany(*Open(), 10);
+  const uintmax_t size = fs::file_size(Segments().back());
+  AppendMany(*Open(), 10);
+  // What was not written back yet.
+  fs::resize_file(Segments().back(), size);
+  options_.boot_id = "two";
+  const auto log = Open();
+  AppendMany(*log, 1);
+  EXPECT_GT(log->last_sequence(), 20u);
+  const std::vector<v1::Event> all = ReadAll(*log, 1);
+  ASSERT_EQ(all.size(), 12u);
+  EXPECT_EQ(all[10].type(), v1::Event::GAP);
+  EXPECT_EQ(all[10].gap_end(), log->last_sequence());
+}
+
+TEST_F(EventLogTest, OverRestartsOfTheSameBootNoNumberIsLeftOut) {
+  options_.boot_id = "one";
+  for (int i = 0; i < 3; ++i) AppendMany(*Open(), 5000);
+  const auto log = Open();
+  EXPECT_EQ(log->last_sequence(), 15000u);
+  for (const v1::Event& event : ReadAll(*log, 1)) ASSERT_NE(event.type(), v1::Event::GAP);
+}
+
+TEST_F(EventLogTest, AReservationThatDoesNotParseIsNone) {
+  AppendMany(*Open(), 3);
+  std::ofstream(options_.directory + "/reserved") << "nonsense";
+  EXPECT_EQ(Open()->last_sequence(), 3u);
 }
 
 }  // namespace

@@ -232,12 +232,9 @@ absl::StatusOr<std::unique_ptr<RecordStore>> OpenFileRecordStore(
   FileRecordStore::Parts parts;
   parts.options = options;
   if (parts.options.boot_id.empty()) {
-    // A file of /proc has no size, so ReadFile would find it empty.
-    UniqueFd file(::open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC));
-    char bytes[64];
-    const ssize_t got = file.valid() ? ::read(file.get(), bytes, sizeof(bytes)) : -1;
-    if (got <= 1) return FileError(errno, "read", "/proc/sys/kernel/random/boot_id");
-    parts.options.boot_id.assign(bytes, static_cast<size_t>(got - 1));
+    absl::StatusOr<std::string> boot_id = ReadBootId();
+    if (!boot_id.ok()) return boot_id.status();
+    parts.options.boot_id = *std::move(boot_id);
   }
   absl::StatusOr<UniqueFd> root = MakeBase(options.root_dir);
   if (!root.ok()) return root.status();

@@ -167,4 +167,14 @@ absl::Status SyncDirectory(BorrowedFd dir, const std::string& path) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<std::string> ReadBootId() {
+  constexpr char kPath[] = "/proc/sys/kernel/random/boot_id";
+  const UniqueFd file(::open(kPath, O_RDONLY | O_CLOEXEC));
+  if (!file.valid()) return FileError(errno, "open", kPath);
+  char bytes[64];
+  const ssize_t got = ::read(file.get(), bytes, sizeof(bytes));
+  if (got <= 1) return FileError(errno, "read", kPath);
+  return std::string(bytes, static_cast<size_t>(got - 1));
+}
+
 }  // namespace ocid

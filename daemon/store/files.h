@@ -49,6 +49,9 @@ absl::StatusOr<std::vector<std::string>> ListDirectory(BorrowedFd dir, const std
 
 absl::Status SyncDirectory(BorrowedFd dir, const std::string& path);
 
+// Of this boot of the host: random(4), /proc/sys/kernel/random/boot_id.
+absl::StatusOr<std::string> ReadBootId();
+
 }  // namespace ocid
 
 #endif  // OCID_DAEMON_STORE_FILES_H_
