@@ -101,6 +101,15 @@ int Context::Usage(const absl::Status& status) {
   return kUsage;
 }
 
+bool Context::AwaitDaemon() {
+  constexpr absl::Duration kPatience = absl::Seconds(30);
+  constexpr absl::Duration kQuiet = absl::Seconds(3);
+  if (client_->WaitUntilReachable(kQuiet)) return true;
+  out_.Flush();
+  Note("ocictl: the daemon is away; waiting for it");
+  return client_->WaitUntilReachable(kPatience - kQuiet);
+}
+
 void Context::Note(std::string_view text) {
   Output(stdio_.err).Write(absl::StrCat(View(text), "\n"));
 }

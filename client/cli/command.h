@@ -64,6 +64,9 @@ class Context {
   int Fail(std::string_view subject, const absl::Status& status);
   // The same for a command line that makes no sense.
   int Usage(const absl::Status& status);
+  // Waits for a daemon that went away while something of it was followed, as one does that restarts.
+  // False where it does not come back.
+  bool AwaitDaemon();
   // A line for the user that is no result: on standard error.
   void Note(std::string_view text);
 

@@ -72,6 +72,42 @@ absl::Status BuildLog(const ContainerFlags& flags, v1::ContainerConfig& config) 
     }
     config.mutable_log()->set_max_files(files);
   }
+  if (!flags.log_format.empty()) {
+    config.mutable_log()->set_format(flags.log_format == "cri" ? v1::LogConfig::CRI
+                                                               : v1::LogConfig::JSON_LINES);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status BuildHealthCheck(const ContainerFlags& flags, v1::ContainerConfig& config) {
+  const bool refines = !flags.health_interval.empty() || !flags.health_timeout.empty() ||
+                       !flags.health_start_period.empty() || flags.health_retries != 0;
+  if (flags.health_command.empty()) {
+    return refines ? absl::InvalidArgumentError("--health-...: without --health-cmd")
+                   : absl::OkStatus();
+  }
+  v1::HealthCheck& check = *config.mutable_health_check();
+  for (const char* arg : {"/bin/sh", "-c"}) check.add_args(arg);
+  check.add_args(flags.health_command);
+  check.set_retries(flags.health_retries);
+  struct Period {
+    const char* flag;
+    const std::string& text;
+    google::protobuf::Duration* (v1::HealthCheck::*field)();
+  };
+  for (const Period& period :
+       {Period{"health-interval", flags.health_interval, &v1::HealthCheck::mutable_interval},
+        Period{"health-timeout", flags.health_timeout, &v1::HealthCheck::mutable_timeout},
+        Period{"health-start-period", flags.health_start_period,
+               &v1::HealthCheck::mutable_start_period}}) {
+    if (period.text.empty()) continue;
+    const absl::StatusOr<absl::Duration> duration = ParseDuration(period.text);
+    if (!duration.ok()) return FlagError(period.flag, duration.status());
+    absl::Duration rest;
+    google::protobuf::Duration& field = *(check.*period.field)();
+    field.set_seconds(absl::IDivDuration(*duration, absl::Seconds(1), &rest));
+    field.set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(rest)));
+  }
   return absl::OkStatus();
 }
 
@@ -231,12 +267,30 @@ void AddContainerFlags(CLI::App& app, ContainerFlags& flags) {
   app.add_flag("--rm", flags.remove, "Delete the container when it stops");
   app.add_option("--restart", flags.restart, "no, on-failure[:N], always or unless-stopped")
       ->type_name("POLICY");
+  app.add_option("--health-cmd", flags.health_command,
+                 "Shell command whose exit code 0 means healthy: run inside from time to time")
+      ->type_name("COMMAND");
+  app.add_option("--health-interval", flags.health_interval, "Between two of them. Default: 30")
+      ->type_name("SECONDS");
+  app.add_option("--health-timeout", flags.health_timeout,
+                 "One that takes longer is killed and has failed. Default: 30")
+      ->type_name("SECONDS");
+  app.add_option("--health-start-period", flags.health_start_period,
+                 "Failures so soon after the start do not count. Default: 0")
+      ->type_name("SECONDS");
+  app.add_option("--health-retries", flags.health_retries,
+                 "Failures in a row that mean unhealthy. Default: 3")
+      ->type_name("N");
   app.add_option("--stop-signal", flags.stop_signal, "What stop sends first. Default: SIGTERM")
       ->type_name("SIGNAL");
   app.add_option("--log-max-size", flags.log_max_size, "Rotate the log at this size. Default: 64m")
       ->type_name("SIZE");
   app.add_option("--log-max-files", flags.log_max_files, "Log files to keep. Default: 4")
       ->type_name("N");
+  app.add_option("--log-format", flags.log_format, "json (lines), or cri as Kubernetes reads it")
+      ->type_name("FORMAT")
+      ->check(CLI::IsMember({"json", "cri"}))
+      ->type_name("FORMAT");
   app.add_option("--request-id", flags.request_id,
                  "Makes the request safe to repeat: the same id does nothing twice")
       ->type_name("ID");
@@ -252,6 +306,7 @@ absl::StatusOr<v1::ContainerConfig> BuildContainerConfig(const ContainerFlags& f
   absl::Status status = BuildSource(flags, *working_directory, config);
   status.Update(BuildProcess(flags, config));
   status.Update(BuildLog(flags, config));
+  status.Update(BuildHealthCheck(flags, config));
   status.Update(AddPairs("label", flags.labels, *config.mutable_labels()));
   status.Update(AddPairs("annotation", flags.annotations, *config.mutable_annotations()));
   v1::Resources resources;

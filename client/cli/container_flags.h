@@ -51,6 +51,12 @@ struct ContainerFlags {
   std::string stop_signal;
   std::string log_max_size;
   std::string log_max_files;
+  std::string log_format;
+  std::string health_command;
+  std::string health_interval;
+  std::string health_timeout;
+  std::string health_start_period;
+  uint32_t health_retries = 0;
   std::string request_id;
   bool dry_run = false;
 };

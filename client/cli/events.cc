@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "client/cli/commands.h"
 #include "client/cli/proto_json.h"
+#include "client/error.h"
 
 namespace ocid::cli {
 namespace {
@@ -34,10 +35,35 @@ std::string Describe(const v1::Event& event) {
     absl::StrAppend(&text, ", exit code ", event.exit_status().code());
     if (event.exit_status().oom_killed()) text += ", out of memory";
   }
+  if (event.type() == v1::Event::HEALTH_CHANGED) text += EnumText(event.health());
   for (const std::string& more : {event.subject(), event.detail()}) {
     if (!more.empty()) absl::StrAppend(&text, text.empty() ? "" : ", ", more);
   }
   return text;
+}
+
+// Until the stream ends; `request` then asks for what comes next.
+absl::Status Watch(Context& context, const Flags& flags, v1::WatchEventsRequest& request) {
+  ServerStream<v1::Event> stream = context.client().WatchEvents(request, context.call());
+  v1::Event event;
+  while (!context.out().closed() && stream.Next(event)) {
+    const bool bookmark = event.type() == v1::Event::BOOKMARK;
+    if (context.json()) {
+      context.out().Write(LineJson(ToJson(event)));
+    } else if (!bookmark) {
+      context.out().Write(Printable(absl::StrCat(
+          FormatTime(event.time()), "  ", event.sequence(), "  ", EnumText(event.type()), "  ",
+          event.container_id().empty() ? "-" : event.container_id(), "  ", Describe(event))));
+      context.out().Write("\n");
+    }
+    const uint64_t next = event.type() == v1::Event::GAP ? event.gap_end()
+                          : bookmark                     ? event.sequence()
+                                                         : event.sequence() + 1;
+    request.set_from_sequence(next);
+    if (!flags.no_follow) context.out().Flush();
+  }
+  if (context.out().closed()) stream.Cancel();
+  return stream.Finish();
 }
 
 int Run(Context& context, const Flags& flags) {
@@ -50,27 +76,20 @@ int Run(Context& context, const Flags& flags) {
   request.set_from_sequence(from);
   request.set_filter(flags.filter);
   request.set_no_follow(flags.no_follow);
-  ServerStream<v1::Event> stream = context.client().WatchEvents(request, context.call());
-  v1::Event event;
-  while (!context.out().closed() && stream.Next(event)) {
-    if (context.json()) {
-      context.out().Write(LineJson(ToJson(event)));
-    } else if (event.type() != v1::Event::BOOKMARK) {
-      context.out().Write(Printable(absl::StrCat(
-          FormatTime(event.time()), "  ", event.sequence(), "  ", EnumText(event.type()), "  ",
-          event.container_id().empty() ? "-" : event.container_id(), "  ", Describe(event))));
-      context.out().Write("\n");
-    }
-    if (!flags.no_follow) context.out().Flush();
+  // New ones only: from a number that we know, so that a daemon that restarts can be asked again.
+  if (from == 0) {
+    const auto info = context.client().system().GetInfo(context.call());
+    if (!info.ok()) return context.Fail("", info.status());
+    request.set_from_sequence(info->last_event_sequence() + 1);
   }
-  const bool reader_gone = context.out().closed();
-  if (reader_gone) stream.Cancel();
-  const absl::Status status = stream.Finish();
-  if (!status.ok() && !reader_gone) {
+  for (;;) {
+    const absl::Status status = Watch(context, flags, request);
+    if (context.out().closed() || status.ok()) return kSuccess;
+    const bool again = !flags.no_follow && IsAway(DecodeError(status)) && context.AwaitDaemon();
+    if (again) continue;
     context.out().Flush();
     return context.Fail("", status);
   }
-  return kSuccess;
 }
 
 Action Define(CLI::App& app) {
@@ -92,7 +111,8 @@ const CommandSpec kEventsCommand = {
     .summary = "What happens, as it happens: states, exits, OOM kills",
     .details =
         "Events are numbered. One that came before can be asked for by its number, and a gap says\n"
-        "so where some are no longer kept. With --format json one object a line.",
+        "so where some are no longer kept. A daemon that restarts is waited for, and no event is lost\n"
+        "or repeated. With --format json one object a line.",
     .examples =
         "$ ocictl events\n"
         "$ ocictl events --from 1 --no-follow --filter id=web",

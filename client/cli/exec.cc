@@ -18,6 +18,7 @@ struct Flags {
   bool interactive = false;
   bool terminal = false;
   bool detach = false;
+  std::string detach_keys = kDefaultDetachKeys;
   std::vector<std::string> env;
   std::string cwd;
   std::string user;
@@ -58,14 +59,16 @@ absl::StatusOr<v1::ExecConfig> BuildConfig(const Context& context, const Flags& 
   return config;
 }
 
-int Join(Context& context, SignalRelay& signals, const Flags& flags, const v1::Exec& exec) {
+int Join(Context& context, SignalRelay& signals, const Flags& flags, const DetachKeys& detach_keys,
+         const v1::Exec& exec) {
   const absl::StatusOr<AttachEnd> end = [&]() -> absl::StatusOr<AttachEnd> {
     auto session = AttachSession::Open(context.client(), context.stdio(), signals,
                                        {.container_id = flags.id,
                                         .exec_id = exec.id(),
                                         .start_exec = true,
                                         .send_stdin = flags.interactive,
-                                        .terminal = flags.terminal});
+                                        .terminal = flags.terminal,
+                                        .detach_keys = detach_keys});
     if (!session.ok()) return session.status();
     return (*session)->Run();
   }();
@@ -80,7 +83,7 @@ int Join(Context& context, SignalRelay& signals, const Flags& flags, const v1::E
   }
   if (end->detached) {
     context.Note("\nocictl: exec " + flags.id + ": detached; it runs on as exec " + exec.id());
-    return kSuccess;
+    return DetachedCode(*end);
   }
   return end->exit.code();
 }
@@ -88,6 +91,8 @@ int Join(Context& context, SignalRelay& signals, const Flags& flags, const v1::E
 int Run(Context& context, const Flags& flags) {
   absl::StatusOr<v1::ExecConfig> config = BuildConfig(context, flags);
   if (!config.ok()) return context.Usage(config.status());
+  const absl::StatusOr<DetachKeys> detach_keys = DetachKeys::Parse(flags.detach_keys);
+  if (!detach_keys.ok()) return context.Usage(FlagError("detach-keys", detach_keys.status()));
   const absl::StatusOr<std::unique_ptr<SignalRelay>> signals = SignalRelay::Start();
   if (!signals.ok()) return context.Fail(flags.id, signals.status());
   v1::CreateExecRequest request;
@@ -98,7 +103,7 @@ int Run(Context& context, const Flags& flags) {
   request.set_request_id(flags.request_id);
   const absl::StatusOr<v1::Exec> exec = context.client().execs().Create(request, context.call());
   if (!exec.ok()) return context.Fail(flags.id, exec.status());
-  if (!flags.detach) return Join(context, **signals, flags, *exec);
+  if (!flags.detach) return Join(context, **signals, flags, *detach_keys, *exec);
   context.out().Write(context.json() ? PrettyJson(ToJson(*exec)) : exec->id() + "\n");
   return kSuccess;
 }
@@ -118,6 +123,7 @@ Action Define(CLI::App& app) {
       ->type_name("CAP");
   app.add_flag("--no-new-privileges", flags->no_new_privileges,
                "The program cannot gain privileges by set-user-ID or file capabilities");
+  AddDetachKeys(app, flags->detach_keys);
   app.add_option("--exec-id", flags->exec_id, "Id of the exec. Default: the daemon makes one up")
       ->type_name("ID");
   app.add_option("--request-id", flags->request_id, "Makes the request safe to repeat")

@@ -27,6 +27,12 @@ bool IsUnreachable(const ApiError& error) {
   return error.code == absl::StatusCode::kUnavailable && error.reason.empty();
 }
 
+bool IsAway(const ApiError& error) {
+  // A server that ends cuts off what is left, without a word of its own.
+  const bool cut_off = error.code == absl::StatusCode::kCancelled && error.reason.empty();
+  return error.code == absl::StatusCode::kUnavailable || cut_off;
+}
+
 int ExitCodeFor(const ApiError& error, bool stands_in) {
   if (IsUnreachable(error)) return kUnreachable;
   if (error.code == absl::StatusCode::kDeadlineExceeded && error.reason.empty()) return kTimedOut;

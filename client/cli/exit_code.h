@@ -36,6 +36,9 @@ int ExitCodeFor(const ApiError& error, bool stands_in);
 // Whether `error` says that nobody answered, rather than that the daemon said no.
 bool IsUnreachable(const ApiError& error);
 
+// Nobody answered, or a daemon that was shutting down: it may be back in a moment.
+bool IsAway(const ApiError& error);
+
 }  // namespace ocid::cli
 
 #endif  // OCID_CLIENT_CLI_EXIT_CODE_H_

@@ -31,6 +31,13 @@ std::string CommandText(const v1::Container& container, bool whole) {
   return text;
 }
 
+// "running (healthy)"
+std::string StateText(const v1::Container& container) {
+  const std::string state = EnumText(container.state());
+  if (!container.has_health()) return state;
+  return absl::StrCat(state, " (", EnumText(container.health().status()), ")");
+}
+
 std::string PidText(const v1::Container& container) {
   return container.pid() == 0 ? "" : absl::StrCat(container.pid());
 }
@@ -54,7 +61,7 @@ int Run(Context& context, const Flags& flags) {
   const absl::Time now = absl::Now();
   Table table({"ID", "STATE", "PID", "EXIT", "CREATED", "SOURCE", "COMMAND"});
   for (const v1::Container& container : *containers) {
-    table.AddRow({container.id(), EnumText(container.state()), PidText(container),
+    table.AddRow({container.id(), StateText(container), PidText(container),
                   container.has_exit_status() ? absl::StrCat(container.exit_status().code()) : "",
                   Ago(container.create_time(), now),
                   container.image().empty() ? container.bundle() : container.image(),

@@ -1,6 +1,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -9,6 +10,7 @@
 #include "client/cli/container_flags.h"
 #include "client/cli/proto_json.h"
 #include "client/cli/text.h"
+#include "client/error.h"
 
 namespace ocid::cli {
 namespace {
@@ -50,40 +52,89 @@ absl::StatusOr<v1::ReadLogRequest> BuildRequest(const Flags& flags) {
   return request;
 }
 
-int Run(Context& context, const Flags& flags) {
-  const absl::StatusOr<v1::ReadLogRequest> request = BuildRequest(flags);
-  if (!request.ok()) return context.Usage(request.status());
-  ServerStream<v1::LogEntry> stream = context.client().ReadLog(*request, context.call());
-  Output errors(context.stdio().err);
-  v1::LogEntry entry;
-  while (stream.Next(entry)) {
-    if (context.json()) {
-      context.out().Write(LineJson(ToJson(entry)));
+// Reads a log, and after the loss of the daemon on from where it was. Of the entries of one time, which
+// a batch of output has, it counts those that it has.
+class Follower {
+ public:
+  Follower(Context& context, const Flags& flags, v1::ReadLogRequest request)
+      : context_(context), flags_(flags), request_(std::move(request)), errors_(context.stdio().err) {}
+
+  absl::Status Read() {
+    uint64_t skip = seen_at_last_time_;
+    ServerStream<v1::LogEntry> stream = context_.client().ReadLog(request_, context_.call());
+    v1::LogEntry entry;
+    while (stream.Next(entry)) {
+      const bool at_last_time = has_last_time_ && SameTime(entry.time(), last_time_);
+      if (at_last_time && skip > 0) {
+        --skip;
+        continue;
+      }
+      Print(entry);
+      if (!at_last_time) seen_at_last_time_ = 0;
+      ++seen_at_last_time_;
+      has_last_time_ = true;
+      last_time_ = entry.time();
+      if (context_.out().closed()) {
+        stream.Cancel();
+        break;
+      }
+    }
+    return stream.Finish();
+  }
+
+  void GoOn() {
+    if (!has_last_time_) return;
+    request_.clear_tail();
+    *request_.mutable_since() = last_time_;
+  }
+
+ private:
+  static bool SameTime(const google::protobuf::Timestamp& a, const google::protobuf::Timestamp& b) {
+    return a.seconds() == b.seconds() && a.nanos() == b.nanos();
+  }
+
+  void Print(const v1::LogEntry& entry) {
+    Output& out = context_.out();
+    if (context_.json()) {
+      out.Write(LineJson(ToJson(entry)));
     } else if (entry.lost_bytes() > 0) {
-      errors.Write(absl::StrCat("ocictl: logs ", flags.id, ": ", entry.lost_bytes(),
-                                " bytes could not be written here\n"));
+      errors_.Write(absl::StrCat("ocictl: logs ", flags_.id, ": ", entry.lost_bytes(),
+                                 " bytes could not be written here\n"));
     } else {
-      Output& out = entry.stream() == v1::LOG_STREAM_STDERR ? errors : context.out();
-      if (flags.timestamps) out.Write(FormatTime(entry.time()) + " ");
-      out.Write(entry.data());
+      Output& stream = entry.stream() == v1::LOG_STREAM_STDERR ? errors_ : out;
+      if (flags_.timestamps) stream.Write(FormatTime(entry.time()) + " ");
+      stream.Write(entry.data());
     }
     // Lines of the two streams come out in the order in which they were written.
-    if (flags.follow || entry.stream() == v1::LOG_STREAM_STDERR) {
-      context.out().Flush();
-      errors.Flush();
-    }
-    if (context.out().closed()) {
-      stream.Cancel();
-      break;
+    if (flags_.follow || entry.stream() == v1::LOG_STREAM_STDERR) {
+      out.Flush();
+      errors_.Flush();
     }
   }
-  const bool reader_gone = context.out().closed();
-  const absl::Status status = stream.Finish();
-  if (!status.ok() && !reader_gone) {
+
+  Context& context_;
+  const Flags& flags_;
+  v1::ReadLogRequest request_;
+  Output errors_;
+  bool has_last_time_ = false;
+  google::protobuf::Timestamp last_time_;  // of the newest entry
+  uint64_t seen_at_last_time_ = 0;         // entries of that time
+};
+
+int Run(Context& context, const Flags& flags) {
+  absl::StatusOr<v1::ReadLogRequest> request = BuildRequest(flags);
+  if (!request.ok()) return context.Usage(request.status());
+  Follower follower(context, flags, *std::move(request));
+  for (;;) {
+    const absl::Status status = follower.Read();
+    if (context.out().closed() || status.ok()) return kSuccess;
+    if (flags.follow && IsAway(DecodeError(status)) && context.AwaitDaemon()) {
+      follower.GoOn();
+      continue;
+    }
     context.out().Flush();
     return context.Fail(flags.id, status);
   }
-  return kSuccess;
 }
 
 Action Define(CLI::App& app) {
@@ -111,7 +162,7 @@ const CommandSpec kLogsCommand = {
     .summary = "What a container's main process wrote",
     .details =
         "Its standard output goes to ours, its standard error to ours. With --format json one\n"
-        "object a line, with time and stream.",
+        "object a line, with time and stream. With -f a daemon that restarts is waited for.",
     .examples =
         "$ ocictl logs web\n"
         "$ ocictl logs -f --tail 20 web\n"

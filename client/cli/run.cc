@@ -16,6 +16,7 @@ namespace {
 struct Flags {
   ContainerFlags container;
   bool detach = false;
+  std::string detach_keys = kDefaultDetachKeys;
   std::string id;
 };
 
@@ -47,26 +48,29 @@ int RunDetached(Context& context, const Flags& flags) {
 }
 
 // Attaches before the start, so that no byte is missed.
-absl::StatusOr<AttachEnd> StartAndJoin(Context& context, SignalRelay& signals, const Flags& flags) {
+absl::StatusOr<AttachEnd> StartAndJoin(Context& context, SignalRelay& signals, const Flags& flags,
+                                       const DetachKeys& detach_keys) {
   absl::StatusOr<std::unique_ptr<AttachSession>> session =
       AttachSession::Open(context.client(), context.stdio(), signals,
                           {.container_id = flags.id,
                            .exec_id = "",
                            .start_exec = false,
                            .send_stdin = flags.container.interactive,
-                           .terminal = flags.container.terminal});
+                           .terminal = flags.container.terminal,
+                           .detach_keys = detach_keys});
   if (!session.ok()) return session.status();
   const absl::StatusOr<v1::Container> started = Start(context, flags.id);
   if (!started.ok()) return started.status();
   return (*session)->Run();
 }
 
-int RunAttached(Context& context, SignalRelay& signals, const Flags& flags) {
-  const absl::StatusOr<AttachEnd> end = StartAndJoin(context, signals, flags);
+int RunAttached(Context& context, SignalRelay& signals, const Flags& flags,
+                const DetachKeys& detach_keys) {
+  const absl::StatusOr<AttachEnd> end = StartAndJoin(context, signals, flags, detach_keys);
   int code = end.ok() ? end->exit.code() : context.Fail(flags.id, end.status());
   if (end.ok() && end->detached) {
     context.Note("\nocictl: run " + flags.id + ": detached; it runs on");
-    return kSuccess;
+    return DetachedCode(*end);
   }
   if (end.ok() && !end->exit.known() && end->exit.code() != 0) {
     context.Note("ocictl: run " + flags.id + ": " + end->exit.reason());
@@ -86,6 +90,8 @@ int Run(Context& context, const Flags& flags) {
   absl::StatusOr<v1::ContainerConfig> config =
       BuildContainerConfig(flags.container, context.tail());
   if (!config.ok()) return context.Usage(config.status());
+  const absl::StatusOr<DetachKeys> detach_keys = DetachKeys::Parse(flags.detach_keys);
+  if (!detach_keys.ok()) return context.Usage(FlagError("detach-keys", detach_keys.status()));
   const absl::StatusOr<std::unique_ptr<SignalRelay>> signals = SignalRelay::Start();
   if (!signals.ok()) return context.Fail(flags.id, signals.status());
   const bool attached = !flags.detach && !flags.container.dry_run;
@@ -107,12 +113,13 @@ int Run(Context& context, const Flags& flags) {
     context.out().Write(flags.id + ": would be run\n");
     return kSuccess;
   }
-  return attached ? RunAttached(context, **signals, flags) : RunDetached(context, flags);
+  return attached ? RunAttached(context, **signals, flags, *detach_keys) : RunDetached(context, flags);
 }
 
 Action Define(CLI::App& app) {
   auto flags = std::make_shared<Flags>();
   app.add_flag("-d,--detach", flags->detach, "Run in the background and print the id");
+  AddDetachKeys(app, flags->detach_keys);
   AddContainerFlags(app, flags->container);
   app.add_option("ID", flags->id, "The new container's id")->required();
   return [flags](Context& context) { return Run(context, *flags); };

@@ -250,6 +250,14 @@ void RequestCheck::HealthCheck(const v1::HealthCheck& health_check) {
   Duration("config.health_check.interval", health_check.interval());
   Duration("config.health_check.timeout", health_check.timeout());
   Duration("config.health_check.start_period", health_check.start_period());
+  // Zero is the default; less than this would be no check but a load.
+  constexpr int32_t kMinNanos = 10'000'000;
+  for (const auto& [name, duration] : {std::pair("interval", health_check.interval()),
+                                       std::pair("timeout", health_check.timeout())}) {
+    if (duration.seconds() == 0 && duration.nanos() > 0 && duration.nanos() < kMinNanos) {
+      Fail(absl::StrCat("config.health_check.", name), "is under 10 ms");
+    }
+  }
 }
 
 void RequestCheck::RestartPolicy(std::string_view field, const v1::RestartPolicy& policy) {
@@ -326,6 +334,9 @@ void RequestCheck::Config(const v1::ContainerConfig& config) {
   Labels("config.labels", config.labels());
   if (config.log().has_max_files() && config.log().max_files() < 1) {
     Fail("config.log.max_files", "is not at least 1");
+  }
+  if (!v1::LogConfig::Format_IsValid(config.log().format())) {
+    Fail("config.log.format", "is not a format");
   }
   if (config.has_restart_policy()) RestartPolicy("config.restart_policy", config.restart_policy());
   if (config.has_health_check()) HealthCheck(config.health_check());

@@ -35,6 +35,7 @@ std::shared_ptr<const v1::Container> Container::snapshot(std::string* request_id
 v1::Container Container::BasicView() const {
   v1::Container view = view_;
   view.clear_config();
+  AddHealth(view);
   return view;
 }
 
@@ -69,6 +70,15 @@ absl::Status Container::Check(LifecycleEvent event) const {
   const absl::StatusOr<v1::ContainerState> next = NextState(state(), event);
   if (next.ok()) return absl::OkStatus();
   return Annotate(next.status(), absl::StrCat("container ", id_));
+}
+
+absl::Status Container::CheckObservable() const {
+  const v1::ContainerState now = snapshot()->state();
+  if (now != v1::CONTAINER_STATE_CREATING && now != v1::CONTAINER_STATE_STARTING) {
+    return absl::OkStatus();
+  }
+  return Annotate(NextState(now, LifecycleEvent::kObserve).status(),
+                  absl::StrCat("container ", id_));
 }
 
 absl::Status Container::Intend(LifecycleEvent event) {
@@ -124,6 +134,12 @@ absl::Status Container::StoreState(v1::ContainerState state) {
   stored.set_updated_resources(updated_resources_);
   stored.set_stopped_by_request(stopped_by_request_);
   stored.set_oom_kills_told(oom_kills_told_);
+  if (const std::shared_ptr<HealthMonitor> monitor = health()) {
+    const v1::Health now = monitor->health();
+    last_health_ = {.status = now.status(), .failures = now.failures()};
+  }
+  stored.set_health(last_health_.status);
+  stored.set_health_failures(last_health_.failures);
   return services_.store.PutState(id_, std::move(stored));
 }
 
@@ -201,6 +217,7 @@ void Container::AnswerWaiters(const absl::StatusOr<v1::WaitContainerResponse>& a
 void Container::Abandon() {
   AnswerWaiters(absl::CancelledError("the daemon shuts down"));
   execs_.RemoveAll(absl::CancelledError("the daemon shuts down"));
+  EndHealth();
   // What waits on the lane for a process to end waits no longer; the next daemon sees to the process.
   lane_->PushAlways([self = shared_from_this()](Lane::Turn) {
     const absl::Status status = MakeError(absl::StatusCode::kUnavailable, "SHUTTING_DOWN",
@@ -208,6 +225,7 @@ void Container::Abandon() {
                                                        ": the daemon shuts down"));
     self->DisarmTimers();
     self->CancelRestart();
+    self->CancelDelete();
     for (Done<v1::Container>& done : std::exchange(self->stops_, {})) done(status);
     self->AnswerDeletes(status);
   });

@@ -7,7 +7,7 @@
 //
 // The members' comments say which thread may touch them: "lane" is whoever holds the lane's turn.
 // One class in several files, by what is asked of it: container_create.cc, _run.cc, _stop.cc,
-// _delete.cc, _update.cc, _observe.cc, _exec.cc, _recover.cc, _plugins.cc.
+// _delete.cc, _update.cc, _observe.cc, _exec.cc, _recover.cc, _plugins.cc, _health.cc.
 //
 // Owned by shared_ptr: the manager's index, operations under way, and weakly by callbacks. Thread-safe.
 #ifndef OCID_DAEMON_CONTAINER_CONTAINER_H_
@@ -33,6 +33,7 @@
 #include "daemon/container/container_manager.h"
 #include "daemon/container/exec_table.h"
 #include "daemon/container/guest_queue.h"
+#include "daemon/container/health_monitor.h"
 #include "daemon/base/rootfs_provider.h"
 #include "daemon/container/lane.h"
 #include "daemon/container/lifecycle.h"
@@ -88,6 +89,8 @@ class Container : public std::enable_shared_from_this<Container> {
   std::shared_ptr<const v1::Container> snapshot() const;
   std::shared_ptr<const v1::Container> snapshot(std::string* request_id,
                                                 std::string* request_digest) const;
+  // Into a view that was made of a snapshot: what health checks find is none of its changes.
+  void AddHealth(v1::Container& view) const;
   absl::StatusOr<v1::Exec> GetExec(const std::string& exec_id) const;
   absl::StatusOr<v1::ListExecsResponse> ListExecs(const v1::ListExecsRequest& request) const;
 
@@ -160,6 +163,9 @@ class Container : public std::enable_shared_from_this<Container> {
 
   // Whether `event` is legal now. Changes nothing.
   absl::Status Check(LifecycleEvent event) const;
+  // OK, or why there is nothing to observe while a create or a start has the lane: who asks need not
+  // wait for its end to be told so. On any thread.
+  absl::Status CheckObservable() const;
   // Stores the state that `event` leads to before any effect, then publishes it.
   absl::Status Intend(LifecycleEvent event);
   // Publishes the state that `event` has led to, then stores it.
@@ -192,7 +198,9 @@ class Container : public std::enable_shared_from_this<Container> {
   v1::ExitStatus ToExitStatus(const ExitRecord& record) const;
   void RememberStopped();
   void ScheduleRestart();
+  void AutoDelete();
   void CancelRestart();
+  void CancelDelete();
   void WatchOomKills();
   // Tells of kills for lack of memory that no event has told of yet. How many there were in all.
   uint64_t TellOomKills();
@@ -209,6 +217,9 @@ class Container : public std::enable_shared_from_this<Container> {
   void KillTimeUp(uint32_t generation);
   void KillDeadlineUp(uint32_t generation);
   void DisarmTimers();
+  // Ends a create or start that is under way; false where none is. On any thread.
+  bool AbortLaunch();
+  void SetAbortLaunch(std::function<void()> abort);
   absl::Status UnkillableError();
 
   // ---- container_delete.cc
@@ -227,11 +238,22 @@ class Container : public std::enable_shared_from_this<Container> {
   absl::StatusOr<Attachment> AttachInit(Lane::Turn turn, const v1::AttachRequest::Open& request);
   absl::StatusOr<Attachment> AttachExec(Lane::Turn turn, const v1::AttachRequest::Open& request);
   void HandleExecExit(const std::string& exec_id, const ExitRecord& record);
+  void DropSurplusExecs();
   void FinishExec(const std::string& exec_id, const v1::ExitStatus& exit);
   void DropExec(const std::string& exec_id);
+  absl::StatusOr<std::shared_ptr<const OciSpec>> ParsedSpec();
+  // Descriptors of its own for who launches a process later.
+  void LendCgroup(UniqueFd* cgroup2, std::vector<UniqueFd>* cgroup1) const;
   std::shared_ptr<SupervisorHandle> supervisor() const;
   void SetSupervisor(std::shared_ptr<SupervisorHandle> supervisor);
   absl::StatusOr<std::shared_ptr<SupervisorHandle>> NeedSupervisor() const;
+
+  // ---- container_health.cc
+  // From now on the health check of the config runs, if there is one.
+  void BeginHealth(const HealthState& known);
+  void EndHealth();
+  std::shared_ptr<HealthMonitor> health() const;
+  void HandleLogState(const LogState& state);
 
   // ---- container_plugins.cc
   // Waits for plugins in `call`. They may change the container meanwhile.
@@ -268,6 +290,7 @@ class Container : public std::enable_shared_from_this<Container> {
   void RecoverAlive(const SupervisorStatus& status, const internal::RuntimeState& state);
   void RecoverStopped(v1::ExitStatus exit, const internal::RuntimeState& state);
   void RecoverExecs(const SupervisorStatus* status);
+  void RecoverHealth(const SupervisorStatus& status);
   absl::Status RemoveLeftovers();
 
   const std::string id_;
@@ -284,10 +307,12 @@ class Container : public std::enable_shared_from_this<Container> {
   ProcessIdentity supervisor_identity_;
   absl::Time kill_time_ = absl::InfiniteFuture();
   bool stopped_by_request_ = false;
+  HealthState last_health_ = {.status = v1::HEALTH_STATUS_UNSPECIFIED};  // that was stored
   uint32_t restart_count_ = 0;         // in a row
   uint64_t revision_ = 0;
   TimerId kill_timer_ = 0;             // grace, then the wait for the killed
   TimerId restart_timer_ = 0;
+  TimerId delete_timer_ = 0;           // of an auto_delete that waits for who waits
   std::vector<Done<v1::Container>> stops_;
   std::vector<Done<v1::DeleteContainerResponse>> deletes_;
   uint64_t oom_kills_told_ = 0;        // of this generation, by events
@@ -310,6 +335,8 @@ class Container : public std::enable_shared_from_this<Container> {
   std::map<uint64_t, Waiter> waiters_ ABSL_GUARDED_BY(mutex_);
   uint64_t last_waiter_ ABSL_GUARDED_BY(mutex_) = 0;
   std::shared_ptr<SupervisorHandle> supervisor_ ABSL_GUARDED_BY(mutex_);  // null: none
+  std::shared_ptr<HealthMonitor> health_ ABSL_GUARDED_BY(mutex_);  // null: none runs
+  std::function<void()> abort_launch_ ABSL_GUARDED_BY(mutex_);  // of a create or start under way
   std::string last_drifts_ ABSL_GUARDED_BY(mutex_);  // what the last look for drift found
 };
 

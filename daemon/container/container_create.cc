@@ -27,6 +27,7 @@ LogLimits LogLimitsOf(const v1::ContainerConfig& config) {
   limits.max_bytes =
       config.log().has_max_size_bytes() ? config.log().max_size_bytes() : kDefaultLogBytes;
   limits.max_files = config.log().has_max_files() ? config.log().max_files() : kDefaultLogFiles;
+  limits.cri_format = config.log().format() == v1::LogConfig::CRI;
   return limits;
 }
 
@@ -209,9 +210,11 @@ absl::Status Container::Launch(const GeneratedSpec& generated, internal::Contain
   request.cgroup1_procs = (*cgroup)->v1_procs_fds();
   request.open_stdin = view_.config().open_stdin();
   request.log = LogLimitsOf(view_.config());
+  request.on_spawned = [this](std::function<void()> kill) { SetAbortLaunch(std::move(kill)); };
   poststop_due_ = MayHavePoststop(*spec_text_);
   absl::StatusOr<std::shared_ptr<SupervisorHandle>> handle =
       services_.supervisors.Create(request, MakeCallbacks(), services_.launch_timeout);
+  SetAbortLaunch(nullptr);
   const absl::Status written = record_written.get_future().get();
   PhaseEnded("launch", begin);
   if (!handle.ok()) return handle.status();
@@ -259,6 +262,11 @@ SupervisorCallbacks Container::MakeCallbacks() {
   callbacks.on_exec_exit = [weak](const std::string& exec_id, const ExitRecord& record) {
     if (const std::shared_ptr<Container> self = weak.lock()) {
       self->services_.pool.Post([self, exec_id, record] { self->HandleExecExit(exec_id, record); });
+    }
+  };
+  callbacks.on_log_state = [weak](const LogState& state) {
+    if (const std::shared_ptr<Container> self = weak.lock()) {
+      self->lane_->PushAlways([self, state](Lane::Turn) { self->HandleLogState(state); });
     }
   };
   callbacks.on_lost = [weak, generation] {

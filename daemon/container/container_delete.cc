@@ -12,11 +12,14 @@ namespace ocid {
 
 void Container::Delete(const v1::DeleteContainerRequest& request,
                        Done<v1::DeleteContainerResponse> callback) {
-  OnLane(std::move(callback), [request](Container& self, Lane::Turn,
+  // A create or a start that hangs holds the lane: it ends now, and what there is of it goes.
+  const bool aborted = request.force() && !request.validate_only() && AbortLaunch();
+  OnLane(std::move(callback), [request, aborted](Container& self, Lane::Turn,
                                     Done<v1::DeleteContainerResponse> done) {
     const LifecycleEvent event =
         request.force() ? LifecycleEvent::kForceDelete : LifecycleEvent::kDelete;
     absl::Status status = self.Check(event);
+    if (aborted && absl::IsNotFound(status)) return done(v1::DeleteContainerResponse());
     if (status.ok() && !request.etag().empty() && request.etag() != self.view_.etag()) {
       status = MakeError(absl::StatusCode::kAborted, "ETAG_MISMATCH",
                          absl::StrCat("container ", self.id_, ": it has changed"));
@@ -24,6 +27,7 @@ void Container::Delete(const v1::DeleteContainerRequest& request,
     if (!status.ok()) return done(status);
     if (request.validate_only()) return done(v1::DeleteContainerResponse());
     self.CancelRestart();
+    self.CancelDelete();
     const bool alive = IsAlive(self.state());
     const bool under_way = self.state() == v1::CONTAINER_STATE_DELETING;
     status = self.Intend(event);

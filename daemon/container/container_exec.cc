@@ -136,23 +136,16 @@ absl::StatusOr<Container::LaunchedExec> Container::LaunchExec(Lane::Turn turn,
   if (!exec.ok()) return exec.status();
   const absl::StatusOr<std::shared_ptr<SupervisorHandle>> handle = NeedSupervisor();
   if (!handle.ok()) return handle.status();
-  if (spec_ == nullptr) {
-    absl::StatusOr<OciSpec> parsed = OciSpec::Parse(*spec_text_);
-    if (!parsed.ok()) return parsed.status();
-    spec_ = std::make_shared<const OciSpec>(*std::move(parsed));
-  }
-  const std::shared_ptr<const OciSpec> spec = spec_;
+  const absl::StatusOr<std::shared_ptr<const OciSpec>> spec = ParsedSpec();
+  if (!spec.ok()) return spec.status();
   const v1::ContainerConfig config = view_.config();
   UniqueFd cgroup2;
   std::vector<UniqueFd> cgroup1;
-  if (cgroup_ != nullptr && cgroup_->exists()) {
-    cgroup2 = Duplicate(cgroup_->unified_fd());
-    for (const BorrowedFd fd : cgroup_->v1_procs_fds()) cgroup1.push_back(Duplicate(fd));
-  }
+  LendCgroup(&cgroup2, &cgroup1);
   // From here on it is the supervisor's business, beside whatever the container does next.
   turn.End();
   const absl::StatusOr<std::string> plan =
-      services_.compiler.CompileExecPlan(id_, config, *spec, exec->config());
+      services_.compiler.CompileExecPlan(id_, config, **spec, exec->config());
   if (!plan.ok()) return plan.status();
   ExecRequest request;
   request.exec_id = exec_id;
@@ -164,6 +157,12 @@ absl::StatusOr<Container::LaunchedExec> Container::LaunchExec(Lane::Turn turn,
   absl::StatusOr<ExecStarted> launched = (*handle)->Exec(request, services_.control_timeout);
   if (!launched.ok()) return launched.status();
   std::move(fail_start).Cancel();
+  // Before the table has it as running: an exit that is on the way here is told after this.
+  v1::Event event;
+  event.set_type(v1::Event::EXEC_STARTED);
+  event.set_container_id(id_);
+  event.set_exec_id(exec_id);
+  services_.events.Append(std::move(event));
   absl::StatusOr<ExecTable::Started> started = execs_.FinishStart(
       exec_id, launched->process.pid, absl::ToUnixNanos(services_.timers.Now()));
   if (!started.ok()) return started.status();
@@ -171,16 +170,31 @@ absl::StatusOr<Container::LaunchedExec> Container::LaunchExec(Lane::Turn turn,
   if (!stored.ok()) {
     Log(LogLevel::kWarning, "exec: not stored", {{"container", id_}, {"error", stored}});
   }
-  v1::Event event;
-  event.set_type(v1::Event::EXEC_STARTED);
-  event.set_container_id(id_);
-  event.set_exec_id(exec_id);
-  services_.events.Append(std::move(event));
   if (started->exit.has_value()) FinishExec(exec_id, *started->exit);
   return LaunchedExec{std::move(started->exec), std::move(launched->stream)};
 }
 
+absl::StatusOr<std::shared_ptr<const OciSpec>> Container::ParsedSpec() {
+  if (spec_ == nullptr) {
+    absl::StatusOr<OciSpec> parsed = OciSpec::Parse(*spec_text_);
+    if (!parsed.ok()) return parsed.status();
+    spec_ = std::make_shared<const OciSpec>(*std::move(parsed));
+  }
+  return spec_;
+}
+
+void Container::LendCgroup(UniqueFd* cgroup2, std::vector<UniqueFd>* cgroup1) const {
+  if (cgroup_ == nullptr || !cgroup_->exists()) return;
+  *cgroup2 = Duplicate(cgroup_->unified_fd());
+  for (const BorrowedFd fd : cgroup_->v1_procs_fds()) cgroup1->push_back(Duplicate(fd));
+}
+
 void Container::HandleExecExit(const std::string& exec_id, const ExitRecord& record) {
+  if (HealthMonitor::IsProbe(exec_id)) {
+    const std::shared_ptr<HealthMonitor> monitor = health();
+    if (monitor != nullptr) monitor->OnExit(exec_id, record);
+    return;
+  }
   FinishExec(exec_id, ToExitStatus(record));
 }
 
@@ -196,7 +210,13 @@ void Container::FinishExec(const std::string& exec_id, const v1::ExitStatus& exi
   const bool remove = execs_.AnswerWaiters(exec_id);
   if (remove) {
     lane_->PushAlways([self = shared_from_this(), exec_id](Lane::Turn) { self->DropExec(exec_id); });
+  } else if (execs_.HasSurplus()) {
+    lane_->PushAlways([self = shared_from_this()](Lane::Turn) { self->DropSurplusExecs(); });
   }
+}
+
+void Container::DropSurplusExecs() {
+  for (const std::string& exec_id : execs_.Surplus()) DropExec(exec_id);
 }
 
 void Container::DropExec(const std::string& exec_id) {

@@ -1,6 +1,7 @@
 #include <thread>
 
 #include "daemon/container/container_manager.h"
+#include "daemon/container/exec_table.h"
 #include "daemon/container/testing/manager_fixture.h"
 #include "runtime/base/error_details.h"
 
@@ -153,6 +154,29 @@ TEST_F(ContainerExecTest, ExecsOutliveTheDaemon) {
   EXPECT_EQ(WaitExec("c1", "ends")->exit_status().code(), 9);
   runtime_.ExitExec("c1", "runs", 3);
   EXPECT_EQ(WaitExec("c1", "runs")->exit_status().code(), 3);
+}
+
+TEST_F(ContainerExecTest, OfExecsThatHaveEndedTheNewestAreKept) {
+  CreateAndStart("c1");
+  constexpr int kMore = 10;
+  const int count = static_cast<int>(ExecTable::kMaxExited) + kMore;
+  for (int i = 0; i < count; ++i) {
+    const std::string exec_id = "e" + std::to_string(i);
+    ASSERT_TRUE(CreateExec("c1", exec_id, /*start=*/true).ok());
+    runtime_.ExitExec("c1", exec_id, 0);
+    ASSERT_TRUE(WaitExec("c1", exec_id).ok());
+  }
+  while (GetExec("c1", "e" + std::to_string(kMore - 1)).ok()) std::this_thread::yield();
+  for (int i = 0; i < kMore; ++i) EXPECT_FALSE(GetExec("c1", "e" + std::to_string(i)).ok());
+  for (int i = kMore; i < count; ++i) EXPECT_TRUE(GetExec("c1", "e" + std::to_string(i)).ok());
+}
+
+TEST_F(ContainerExecTest, AContainerHasABoundedNumberOfThem) {
+  CreateAndStart("c1");
+  for (size_t i = 0; i < ExecTable::kMaxExecs; ++i) {
+    ASSERT_TRUE(CreateExec("c1", "e" + std::to_string(i), /*start=*/false).ok());
+  }
+  EXPECT_EQ(GetReason(CreateExec("c1", "more", /*start=*/false).status()), "BUSY");
 }
 
 }  // namespace

@@ -35,17 +35,6 @@ absl::Status ContainerNotFound(const std::string& id) {
                    absl::StrCat("container ", id, ": not found"), {{"container_id", id}});
 }
 
-absl::Status NotImplemented(const std::string& feature) {
-  return MakeError(absl::StatusCode::kUnimplemented, "NOT_IMPLEMENTED",
-                   absl::StrCat(feature, ": not implemented yet"), {{"feature", feature}});
-}
-
-// What of a create request no part of the daemon does yet, rather than made-up success.
-absl::Status CheckImplemented(const v1::ContainerConfig& config) {
-  if (config.has_health_check()) return NotImplemented("health_check");
-  return absl::OkStatus();
-}
-
 std::optional<std::string> FieldOf(const v1::Container& container, std::string_view key) {
   constexpr std::string_view kLabel = "label.";
   if (key == "id") return container.id();
@@ -368,8 +357,6 @@ void ContainerManagerImpl::Create(const v1::CreateContainerRequest& request, con
   if (!serving()) return done(NotServing());
   const absl::Status valid = CheckId(request.container_id());
   if (!valid.ok()) return done(valid);
-  const absl::Status implemented = CheckImplemented(request.config());
-  if (!implemented.ok()) return done(implemented);
   done = Tracked(std::move(done));
   const std::string request_id = RequestIdOf(request);
   const std::string digest = request_id.empty() ? "" : DigestRequest(request);
@@ -419,6 +406,7 @@ absl::StatusOr<v1::Container> ContainerManagerImpl::Get(
     return ContainerNotFound(request.container_id());
   }
   if (request.view() != v1::CONTAINER_VIEW_FULL) view.clear_config();
+  (*container)->AddHealth(view);
   return view;
 }
 
@@ -459,6 +447,7 @@ absl::StatusOr<v1::ListContainersResponse> ContainerManagerImpl::List(
       v1::Container& view = *response.add_containers();
       view = *snapshot;
       if (request.view() != v1::CONTAINER_VIEW_FULL) view.clear_config();
+      container->AddHealth(view);
     }
   }
 }
@@ -468,8 +457,6 @@ void ContainerManagerImpl::RenderOciSpec(const v1::RenderOciSpecRequest& request
   const std::string id = request.container_id().empty() ? "render" : request.container_id();
   const absl::Status valid = CheckId(id);
   if (!valid.ok()) return done(valid);
-  const absl::Status implemented = CheckImplemented(request.config());
-  if (!implemented.ok()) return done(implemented);
   pool_.Post([this, request, id, done = Tracked(std::move(done))]() mutable {
     const absl::StatusOr<GeneratedSpec> generated =
         services_.compiler.Generate(id, request.config(), services_.timers.Now(), nullptr);

@@ -110,6 +110,8 @@ v1::OciSpecHistory FinalHistory(const internal::Generation& generation) {
 }  // namespace
 
 void Container::ListProcesses(Done<v1::ListProcessesResponse> callback) {
+  const absl::Status observable = CheckObservable();
+  if (!observable.ok()) return callback(observable);
   OnLane(std::move(callback),
          [](Container& self, Lane::Turn turn, Done<v1::ListProcessesResponse> done) {
            const absl::Status legal = self.Check(LifecycleEvent::kObserve);
@@ -130,6 +132,8 @@ void Container::ListProcesses(Done<v1::ListProcessesResponse> callback) {
 }
 
 void Container::GetStats(Done<v1::ContainerStats> callback) {
+  const absl::Status observable = CheckObservable();
+  if (!observable.ok()) return callback(observable);
   OnLane(std::move(callback), [](Container& self, Lane::Turn turn, Done<v1::ContainerStats> done) {
     const absl::Status legal = self.Check(LifecycleEvent::kObserve);
     if (!legal.ok()) return done(legal);
@@ -186,6 +190,8 @@ void Container::InspectOciSpec(const v1::InspectOciSpecRequest& request,
 
 void Container::DetectDrift(const v1::DetectDriftRequest& request,
                             Done<v1::DetectDriftResponse> callback) {
+  const absl::Status observable = CheckObservable();
+  if (!observable.ok()) return callback(observable);
   OnLane(std::move(callback), [redact = request.redact()](Container& self, Lane::Turn turn,
                                                           Done<v1::DetectDriftResponse> done) {
     const absl::Status legal = self.Check(LifecycleEvent::kObserve);

@@ -1,5 +1,7 @@
 // Container: taken over from an earlier daemon. What is assumed stands in recovery_decision.h.
 
+#include <signal.h>
+
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -14,6 +16,9 @@ namespace ocid {
 namespace {
 
 constexpr int kUnknownCode = 255;
+
+// As long as ocictl tries to reach a daemon that went away.
+constexpr absl::Duration kAutoDeleteDelay = absl::Seconds(30);
 
 SupervisorFound FoundOf(const SupervisorStatus& status) {
   switch (status.init.state) {
@@ -95,6 +100,7 @@ RecoveryAction Container::Recover(std::vector<std::string>* warnings) {
     case RecoveryAction::kReattach:
       RecoverAlive(status, state);
       RecoverExecs(&status);
+      RecoverHealth(status);
       break;
     case RecoveryAction::kKillOrphan: {
       SetSupervisor(nullptr);
@@ -160,6 +166,7 @@ void Container::Adopt(const internal::ContainerRecord& record,
   for (const std::string& warning : state.warnings()) AddWarning(warning);
   restart_count_ = state.restart_count();
   oom_kills_told_ = state.oom_kills_told();
+  last_health_ = {.status = state.health(), .failures = state.health_failures()};
   updated_resources_ = state.updated_resources();
   // ALWAYS means also: after a restart of the daemon.
   stopped_by_request_ =
@@ -210,9 +217,13 @@ void Container::RecoverStopped(v1::ExitStatus exit, const internal::RuntimeState
   StoreStateOrLog();
   Publish();
   if (view_.config().auto_delete()) {
-    v1::DeleteContainerRequest request;
-    request.set_container_id(id_);
-    return Delete(request, [](const absl::StatusOr<v1::DeleteContainerResponse>&) {});
+    // Who ran it in the foreground comes back for its last output and its exit code.
+    delete_timer_ = services_.timers.After(
+        kAutoDeleteDelay, LaterOnLane([](Container& self) {
+          self.delete_timer_ = 0;
+          if (self.state() == v1::CONTAINER_STATE_STOPPED) self.AutoDelete();
+        }));
+    return;
   }
   lane_->PushAlways([self = shared_from_this()](Lane::Turn) { self->ScheduleRestart(); });
 }
@@ -243,6 +254,23 @@ void Container::RecoverExecs(const SupervisorStatus* status) {
     }
     const absl::Status added = execs_.Add(std::move(exec));
     if (!added.ok()) Log(LogLevel::kWarning, "recover exec", {{"error", added}});
+  }
+}
+
+void Container::RecoverHealth(const SupervisorStatus& status) {
+  const bool runs = view_.state() == v1::CONTAINER_STATE_RUNNING ||
+                    view_.state() == v1::CONTAINER_STATE_PAUSED;
+  if (!runs) return;
+  HealthState known;
+  if (last_health_.status != v1::HEALTH_STATUS_UNSPECIFIED) known = last_health_;
+  BeginHealth(known);
+  // The earlier daemon's probe, which nobody waits for; its exit, told to the monitor, takes it away.
+  const std::shared_ptr<SupervisorHandle> handle = supervisor();
+  for (const ExecStatus& exec : status.execs) {
+    if (!HealthMonitor::IsProbe(exec.exec_id) || handle == nullptr) continue;
+    (void)(exec.status.state == ProcessState::kExited
+               ? handle->RemoveExec(exec.exec_id, services_.control_timeout)
+               : handle->SignalExec(exec.exec_id, SIGKILL, services_.control_timeout));
   }
 }
 

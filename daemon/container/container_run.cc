@@ -61,7 +61,13 @@ absl::Status Container::DoStart() {
   if (status.ok()) {
     const absl::StatusOr<std::shared_ptr<SupervisorHandle>> handle = NeedSupervisor();
     const absl::Time begin = absl::Now();
-    status = handle.ok() ? (*handle)->Start(services_.launch_timeout) : handle.status();
+    if (handle.ok()) {
+      SetAbortLaunch([supervisor = *handle] { (void)supervisor->KillSupervisor(); });
+      status = (*handle)->Start(services_.launch_timeout);
+      SetAbortLaunch(nullptr);
+    } else {
+      status = handle.status();
+    }
     PhaseEnded("start", begin);
   }
   if (!status.ok()) {
@@ -71,6 +77,8 @@ absl::Status Container::DoStart() {
   stopped_by_request_ = false;
   *view_.mutable_start_time() = ToTimestamp(services_.timers.Now());
   Commit(LifecycleEvent::kStarted);
+  last_health_ = {.status = v1::HEALTH_STATUS_UNSPECIFIED};
+  BeginHealth(HealthState());
   return absl::OkStatus();
 }
 
@@ -167,6 +175,7 @@ void Container::HandleLost(uint32_t generation) {
 
 void Container::FinishExit(v1::ExitStatus exit) {
   DisarmTimers();
+  EndHealth();
   if (cgroup_ != nullptr && cgroup_->exists()) {
     exit.set_oom_killed(TellOomKills() > 0);
     // Without a pid namespace of its own, what the init started may live on.
@@ -197,15 +206,17 @@ void Container::FinishExit(v1::ExitStatus exit) {
   if (deleting) return FinishDelete();
   RememberStopped();
   for (Done<v1::Container>& done : std::exchange(stops_, {})) done(BasicView());
-  if (view_.config().auto_delete()) {
-    v1::DeleteContainerRequest request;
-    request.set_container_id(id_);
-    return Delete(request, [id = id_](const absl::StatusOr<v1::DeleteContainerResponse>& deleted) {
-      if (deleted.ok() || absl::IsNotFound(deleted.status())) return;
-      Log(LogLevel::kWarning, "auto delete", {{"container", id}, {"error", deleted.status()}});
-    });
-  }
+  if (view_.config().auto_delete()) return AutoDelete();
   ScheduleRestart();
+}
+
+void Container::AutoDelete() {
+  v1::DeleteContainerRequest request;
+  request.set_container_id(id_);
+  Delete(request, [id = id_](const absl::StatusOr<v1::DeleteContainerResponse>& deleted) {
+    if (deleted.ok() || absl::IsNotFound(deleted.status())) return;
+    Log(LogLevel::kWarning, "auto delete", {{"container", id}, {"error", deleted.status()}});
+  });
 }
 
 // UNLESS_STOPPED has to know after the next boot; nobody else pays for a durable write.
@@ -248,6 +259,11 @@ void Container::ScheduleRestart() {
 
 void Container::CancelRestart() {
   const TimerId timer = std::exchange(restart_timer_, 0);
+  if (timer != 0) services_.timers.Cancel(timer);
+}
+
+void Container::CancelDelete() {
+  const TimerId timer = std::exchange(delete_timer_, 0);
   if (timer != 0) services_.timers.Cancel(timer);
 }
 

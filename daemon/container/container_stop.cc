@@ -145,8 +145,38 @@ absl::Status Container::KillEverything() {
   return SendSignal(SIGKILL);
 }
 
+bool Container::AbortLaunch() {
+  std::function<void()> abort;
+  {
+    MutexLock lock(mutex_);
+    abort = abort_launch_;
+  }
+  if (!abort) return false;
+  abort();
+  return true;
+}
+
+void Container::SetAbortLaunch(std::function<void()> abort) {
+  MutexLock lock(mutex_);
+  abort_launch_.swap(abort);
+}
+
 void Container::Kill(const v1::KillContainerRequest& request,
                      Done<v1::KillContainerResponse> callback) {
+  // What hangs in a create or a start holds the lane: the kill is of that, and is done.
+  const v1::ContainerState now = snapshot()->state();
+  const bool launching =
+      now == v1::CONTAINER_STATE_CREATING || now == v1::CONTAINER_STATE_STARTING;
+  if (launching && !request.validate_only()) {
+    const absl::StatusOr<int> signal = SignalOf(request.signal(), "SIGTERM");
+    if (signal.ok() && *signal == SIGKILL && AbortLaunch()) {
+      return callback(v1::KillContainerResponse());
+    }
+    if (now == v1::CONTAINER_STATE_CREATING) {
+      return callback(Annotate(NextState(now, LifecycleEvent::kKill).status(),
+                               absl::StrCat("container ", id_)));
+    }
+  }
   OnLane(std::move(callback),
          [request](Container& self, Lane::Turn turn, Done<v1::KillContainerResponse> done) {
            absl::Status status = self.Check(LifecycleEvent::kKill);

@@ -32,6 +32,15 @@ absl::Status ExecTable::Add(v1::Exec exec) {
     return MakeError(absl::StatusCode::kAlreadyExists, "EXEC_EXISTS",
                      absl::StrCat("exec ", id, ": exists"), {{"exec_id", id}});
   }
+  if (entries_.size() > kMaxExecs) {
+    entries_.erase(entry);
+    return MakeError(absl::StatusCode::kResourceExhausted, "BUSY",
+                     absl::StrCat("exec ", id, ": the container has ", kMaxExecs, " already"));
+  }
+  if (exec.state() == v1::EXEC_STATE_EXITED) {
+    entry->second.exit_number = ++last_exit_;
+    ++exited_;
+  }
   entry->second.exec = std::move(exec);
   return absl::OkStatus();
 }
@@ -96,7 +105,30 @@ std::optional<v1::Exec> ExecTable::Exit(const std::string& exec_id, const v1::Ex
   entry.exec.set_state(v1::EXEC_STATE_EXITED);
   entry.exec.set_pid(0);
   *entry.exec.mutable_exit_status() = status;
+  entry.exit_number = ++last_exit_;
+  ++exited_;
   return entry.exec;
+}
+
+bool ExecTable::HasSurplus() const {
+  MutexLock lock(mutex_);
+  return exited_ > kMaxExited;
+}
+
+std::vector<std::string> ExecTable::Surplus() const {
+  std::map<uint64_t, std::string> by_exit;
+  {
+    MutexLock lock(mutex_);
+    for (const auto& [id, entry] : entries_) {
+      if (entry.exit_number != 0) by_exit.emplace(entry.exit_number, id);
+    }
+  }
+  std::vector<std::string> oldest;
+  for (const auto& [number, id] : by_exit) {
+    if (by_exit.size() - oldest.size() <= kMaxExited) break;
+    oldest.push_back(id);
+  }
+  return oldest;
 }
 
 std::vector<std::string> ExecTable::Unfinished() const {
@@ -175,6 +207,7 @@ void ExecTable::Remove(const std::string& exec_id) {
     const auto found = entries_.find(exec_id);
     if (found == entries_.end()) return;
     waiters = std::move(found->second.waiters);
+    if (found->second.exit_number != 0) --exited_;
     entries_.erase(found);
   }
   Answer(std::move(waiters), NotFound(exec_id));
@@ -185,6 +218,7 @@ void ExecTable::RemoveAll(const absl::Status& status) {
   {
     MutexLock lock(mutex_);
     entries = std::exchange(entries_, {});
+    exited_ = 0;
   }
   for (auto& [id, entry] : entries) Answer(std::move(entry.waiters), status);
 }

@@ -29,7 +29,10 @@ class ExecTable {
  public:
   using WaitDone = absl::AnyInvocable<void(absl::StatusOr<v1::WaitExecResponse>)>;
 
-  // ALREADY_EXISTS, EXEC_EXISTS.
+  static constexpr size_t kMaxExecs = 1024;
+  static constexpr size_t kMaxExited = 64;  // that nobody has taken away
+
+  // ALREADY_EXISTS, EXEC_EXISTS; RESOURCE_EXHAUSTED, BUSY where there are kMaxExecs.
   absl::Status Add(v1::Exec exec);
 
   // NOT_FOUND, EXEC_NOT_FOUND, here and below.
@@ -50,6 +53,10 @@ class ExecTable {
   // The exec as it is now, EXITED. Nothing where it is not RUNNING: unknown, over already, or
   // starting, in which case FinishStart tells.
   std::optional<v1::Exec> Exit(const std::string& exec_id, const v1::ExitStatus& status);
+  // Whether more than kMaxExited are EXITED, and which of them ended first.
+  bool HasSurplus() const;
+  std::vector<std::string> Surplus() const;
+
   // Every exec that is RUNNING or starting.
   std::vector<std::string> Unfinished() const;
 
@@ -74,6 +81,7 @@ class ExecTable {
   struct Entry {
     v1::Exec exec;
     bool starting = false;
+    uint64_t exit_number = 0;  // the order of the exits
     std::optional<v1::ExitStatus> early_exit;
     std::map<uint64_t, Waiter> waiters;
   };
@@ -86,6 +94,8 @@ class ExecTable {
   mutable Mutex mutex_;
   std::map<std::string, Entry> entries_ ABSL_GUARDED_BY(mutex_);
   uint64_t last_waiter_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t last_exit_ ABSL_GUARDED_BY(mutex_) = 0;
+  size_t exited_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace ocid

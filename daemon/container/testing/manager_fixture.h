@@ -57,6 +57,7 @@ class ManagerFixture : public testing::Test {
     parts.store = std::make_unique<FailingStore>(*std::move(store), store_fails_at_);
     EventLogOptions events;
     events.directory = base_ + "/root/events";
+    events.boot_id = boot_id_;
     auto log = EventLog::Open(events);
     ASSERT_TRUE(log.ok()) << log.status();
     parts.events = *std::move(log);
