@@ -133,6 +133,20 @@ class Daemon:
         self.ctl("create", "--bundle", self.bundle(*args, **kwargs), container)
         self.ctl("start", container)
 
+    @staticmethod
+    def pss_kib(pid):
+        """Its share of memory: what would be free if it ended."""
+        rollup = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
+        return int(rollup.split("\nPss:", 1)[1].split()[0])
+
+    @staticmethod
+    def descriptors(pid):
+        return len(os.listdir(f"/proc/{pid}/fd"))
+
+    @staticmethod
+    def threads(pid):
+        return len(os.listdir(f"/proc/{pid}/task"))
+
     def tail(self, lines=30):
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 

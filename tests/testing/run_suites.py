@@ -17,6 +17,7 @@ BAZEL = os.environ.get("BAZEL", "bazel")
 BENCHMARK = "//tests/benchmark:lifecycle_benchmark"
 SPEC_BENCHMARK = "//tests/benchmark:spec_benchmark"
 IMAGE_BENCHMARK = "//tests/benchmark:image_benchmark"
+STREAMS_BENCHMARK = "//tests/benchmark:streams_benchmark"
 
 # What users run and deploy/quickstart builds: so that one build serves both.
 DEFAULT_CONFIG = "opt"
@@ -143,6 +144,11 @@ def run_benchmark(flags):
     """The benchmarks on this machine, and that of a life under a systemd too, where one can be had."""
     status = max(subprocess.run([BAZEL, "run", *flags, target], check=False).returncode
                  for target in (SPEC_BENCHMARK, IMAGE_BENCHMARK, BENCHMARK))
+    # Python suites, whose output is wanted: rates of streams, and ten thousand execs that leave nothing.
+    shown = ["--test_output=streamed", "--nocache_test_results", "--test_env=PYTEST_ADDOPTS=-s"]
+    for command in ([STREAMS_BENCHMARK],
+                    ["--test_env=OCID_TEST_EXECS=10000", "--test_filter=short_execs", "//tests/sessions:streams_test"]):
+        status = max(status, subprocess.run([BAZEL, "test", *flags, *shown, *command], check=False).returncode)
     bed = os.path.abspath("tests/testing/with-systemd-ns")
     reason = subprocess.run([bed, "--check"], check=False, text=True, stdout=subprocess.PIPE)
     if reason.returncode != 0:
