@@ -70,13 +70,6 @@ TEST_F(ContainerManagerTest, RefusesIdsThatAreNoNames) {
   }
 }
 
-TEST_F(ContainerManagerTest, RefusesWhatItDoesNotDoYet) {
-  v1::CreateContainerRequest request = CreateRequestOf("c1");
-  request.mutable_config()->mutable_health_check();
-  EXPECT_EQ(GetReason(Create(request).status()), "NOT_IMPLEMENTED");
-  EXPECT_EQ(GetErrorMetadata(Create(request).status())["feature"], "health_check");
-}
-
 TEST_F(ContainerManagerTest, IllegalMovesAreRefusedByState) {
   ASSERT_TRUE(Create("c1").ok());
   EXPECT_EQ(GetReason(Create("c1").status()), "CONTAINER_EXISTS");
