@@ -48,7 +48,9 @@ absl::StatusOr<AttachFrame> AttachStream::Read() {
   ssize_t size;
   do {
     size = recv(fd_.get(), frame.bytes.data(), frame.bytes.size(), MSG_DONTWAIT);
-  } while (size < 0 && errno == EINTR);
+    // ECONNRESET: the other end was closed with frames of ours unread. It comes once, and before the
+    // frames that were sent to us: unix(7), and sock_error() in the kernel's datagram receive.
+  } while (size < 0 && (errno == EINTR || errno == ECONNRESET));
   if (size < 0 && errno == EAGAIN) {
     frame.bytes.clear();
     return frame;

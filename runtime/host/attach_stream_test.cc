@@ -84,6 +84,16 @@ TEST_F(AttachStreamTest, InputIsCutIntoFramesAndStopsWhenTheSocketIsFull) {
   EXPECT_TRUE(*stream_.CloseStdin());
 }
 
+TEST_F(AttachStreamTest, TheLastFrameIsReadThoughTheOtherEndWasClosedWithOursUnread) {
+  ASSERT_TRUE(stream_.WriteStdin("unread").ok());
+  ExitRecord exit;
+  SendFrame(AttachFrameType::kExit, 0,
+            std::string(reinterpret_cast<const char*>(&exit), sizeof(exit)));
+  supervisor_.reset();
+  EXPECT_EQ(stream_.Read()->kind, AttachFrame::Kind::kExit);
+  EXPECT_EQ(stream_.Read()->kind, AttachFrame::Kind::kClosed);
+}
+
 TEST_F(AttachStreamTest, TheOtherEndGoneIsClosedForReadingAndUnavailableForWriting) {
   supervisor_.reset();
   EXPECT_EQ(stream_.Read()->kind, AttachFrame::Kind::kClosed);
