@@ -132,8 +132,8 @@ class Containerd:
             self.daemon = subprocess.Popen(
                 ["containerd", "--config", config, "--root", folder / "root", "--state", folder / "state",
                  "--address", socket], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        # A namespace of its own: it is the parent of the cgroups.
-        self.namespace = folder.name
+        # A namespace of its own: it is the parent of the cgroups. containerd wants letters and digits.
+        self.namespace = f"ocid-engines-{os.getpid()}"
         self.command = ["ctr", "--address", socket, "--namespace", self.namespace]
         self.runtime = ["--runc-binary", OCIRUN, "--runc-root", folder / "runc"]
         deadline = time.monotonic() + 20
