@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <filesystem>
@@ -91,7 +92,9 @@ SystemFacts DescribeSystem(const DaemonConfig& config, const CgroupManager& cgro
        {"exec", "attach", "logs", "events", "cdi", "images", "seccomp", "spec-journal"}) {
     features[here] = true;
   }
-  features["tcp"] = false;
+  features["tcp"] =
+      std::any_of(config.listen.begin(), config.listen.end(),
+                  [](const std::string& address) { return address.starts_with("tcp://"); });
   const NriPlaces nri = NriPlacesOf(config);
   features["nri"] = !nri.socket.empty() || !nri.plugin_dir.empty();
   features["cgroups"] = cgroups.kind() != CgroupManagerKind::kNone;

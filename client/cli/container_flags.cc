@@ -241,6 +241,11 @@ void AddContainerFlags(CLI::App& app, ContainerFlags& flags) {
       ->type_name("DIR");
   app.add_option("--image", flags.image, "An image of the daemon's store, in place of a bundle")
       ->type_name("NAME");
+  app.add_option("--pull", flags.pull,
+                 "When to pull the image: missing (default: where the store has no image of the name\n"
+                 "and the name begins with its registry's host), always or never")
+      ->check(CLI::IsMember({"missing", "always", "never"}))
+      ->type_name("WHEN");
   AddRepeated(app, "--device", flags.devices, "CDI device to inject: vendor.com/class=name")
       ->type_name("QUALIFIED");
   AddRepeated(app, "-e,--env", flags.env, "Set a variable; KEY alone passes our own value on")

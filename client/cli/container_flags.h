@@ -32,6 +32,7 @@ absl::Status BuildResources(const ResourceFlags& flags, v1::Resources& resources
 struct ContainerFlags {
   std::string bundle;
   std::string image;
+  std::string pull = "missing";  // or "always", "never"
   std::vector<std::string> devices;
   std::vector<std::string> env;
   std::string cwd;

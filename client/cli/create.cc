@@ -3,6 +3,7 @@
 
 #include "client/cli/commands.h"
 #include "client/cli/container_flags.h"
+#include "client/cli/create_container.h"
 #include "client/cli/proto_json.h"
 
 namespace ocid::cli {
@@ -17,13 +18,8 @@ int Run(Context& context, const Flags& flags) {
   absl::StatusOr<v1::ContainerConfig> config =
       BuildContainerConfig(flags.container, context.tail());
   if (!config.ok()) return context.Usage(config.status());
-  v1::CreateContainerRequest request;
-  request.set_container_id(flags.id);
-  *request.mutable_config() = *std::move(config);
-  request.set_request_id(flags.container.request_id);
-  request.set_validate_only(flags.container.dry_run);
   const absl::StatusOr<v1::Container> container =
-      context.client().containers().Create(request, context.call());
+      CreateContainer(context, flags.id, *std::move(config), flags.container);
   if (!container.ok()) return context.Fail(flags.id, container.status());
   if (flags.container.dry_run && !context.json()) {
     context.out().Write(flags.id + ": would be created\n");

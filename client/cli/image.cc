@@ -6,8 +6,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "client/cli/commands.h"
+#include "client/cli/create_container.h"
 #include "client/cli/proto_json.h"
-#include "client/cli/pull_progress.h"
 #include "client/cli/text.h"
 
 namespace ocid::cli {
@@ -55,19 +55,9 @@ int Pull(Context& context, const Flags& flags) {
   request.set_reference(flags.name);
   request.set_platform(flags.platform);
   request.set_plain_http(flags.plain_http);
-  auto stream = context.client().images().Pull(request, context.call());
-  v1::PullImageResponse progress;
-  v1::Image image;
-  PullProgress screen(context.stdio().err);
-  while (stream.Next(progress)) {
-    if (progress.has_image()) image = progress.image();
-    screen.Draw(progress);
-  }
-  screen.Erase();
-  if (const absl::Status status = stream.Finish(); !status.ok()) {
-    return context.Fail(flags.name, status);
-  }
-  PrintImage(context, image);
+  const absl::StatusOr<v1::Image> image = PullImage(context, request);
+  if (!image.ok()) return context.Fail(flags.name, image.status());
+  PrintImage(context, *image);
   return kSuccess;
 }
 

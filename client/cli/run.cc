@@ -6,6 +6,7 @@
 #include "client/cli/attach_session.h"
 #include "client/cli/commands.h"
 #include "client/cli/container_flags.h"
+#include "client/cli/create_container.h"
 #include "client/cli/signals.h"
 #include "client/cli/terminal.h"
 #include "client/error.h"
@@ -101,13 +102,8 @@ int Run(Context& context, const Flags& flags) {
       if (size.has_value()) *config->mutable_console_size() = *size;
     }
   }
-  v1::CreateContainerRequest request;
-  request.set_container_id(flags.id);
-  *request.mutable_config() = *std::move(config);
-  request.set_request_id(flags.container.request_id);
-  request.set_validate_only(flags.container.dry_run);
   const absl::StatusOr<v1::Container> created =
-      context.client().containers().Create(request, context.call());
+      CreateContainer(context, flags.id, *std::move(config), flags.container);
   if (!created.ok()) return context.Fail(flags.id, created.status());
   if (flags.container.dry_run) {
     context.out().Write(flags.id + ": would be run\n");
@@ -141,6 +137,8 @@ const CommandSpec kRunCommand = {
         "Words behind the ID, or behind --, replace the bundle's command.",
     .examples =
         "$ ocictl run --rm --bundle ./hello hello\n"
+        "# From an image, pulled if it is not there\n"
+        "$ ocictl run --rm -it --image docker.io/library/debian:12 debian -- bash\n"
         "# A shell\n"
         "$ ocictl run --rm -it --bundle ./busybox sh -- /bin/sh\n"
         "# In the background\n"

@@ -112,6 +112,19 @@ def test_a_mirror_is_asked_first_and_plain_http_needs_no_flag_where_it_is_config
                 [f"{mirror}/team/web:v1", "registry.invalid/team/web:v1"])
 
 
+def test_run_pulls_an_image_that_is_missing_where_its_name_says_from_whom(data, tmp_path):
+    with images.registry(tmp_path, data=data) as host:
+        with daemon_with("--registry-plain-http", host) as daemon:
+            name = f"{host}/team/web:v1"
+            refused = daemon.ctl("run", "--rm", "--pull", "never", "--image", name, "c1", check=False)
+            assert refused.returncode == 125 and "IMAGE_NOT_FOUND" in refused.stderr
+            refused = daemon.ctl("run", "--rm", "--image", "team/web:v1", "c1", check=False)
+            assert refused.returncode == 125 and "IMAGE_NOT_FOUND" in refused.stderr
+            assert daemon.ctl("run", "--rm", "--image", name, "c1").returncode == 0
+            names = json.loads(daemon.ctl("image", "list", "--format", "json").stdout)
+            assert [image["name"] for image in names] == [name]
+
+
 def test_a_registry_without_tls_is_told_apart_from_a_broken_one(data, tmp_path):
     with images.registry(tmp_path, data=data) as host, daemon_with() as daemon:
         failed = pull(daemon, f"{host}/team/web:v1")
