@@ -70,7 +70,7 @@ void ServeMessages(FuzzInput& input) {
     if (send(daemon.get(), message.data(), message.size(), MSG_NOSIGNAL) < 0) break;
     ++sent;
     loop.RunOnce(0);
-    char reply[kMaxMessageBytes];
+    char reply[kMaxControlMessageBytes];
     const ssize_t size = recv(daemon.get(), reply, sizeof(reply), MSG_DONTWAIT);
     MessageHeader header;
     if (size > 0 && ParseHeader(reply, static_cast<size_t>(size), &header)) ++answered;
