@@ -58,7 +58,7 @@ enum class Kind { kValue, kList, kSwitch };
 // One key of the configuration: the command line, the file and --check-config all go by this table.
 struct Option {
   const char* name;
-  const char* placeholder;
+  const char* value_name;
   const char* help;
   Kind kind;
   // Sets one value; for a list, appends it.
@@ -458,7 +458,7 @@ absl::StatusOr<CommandLine> ReadCommandLine(int argc, const char* const* argv) {
           name, [&slot](int64_t) { slot = {"true"}; }, help);
       continue;
     }
-    CLI::Option* added = app.add_option(name, slot, help)->type_name(option.placeholder);
+    CLI::Option* added = app.add_option(name, slot, help)->type_name(option.value_name);
     added->expected(1)->allow_extra_args(false);
     added->multi_option_policy(option.kind == Kind::kList ? CLI::MultiOptionPolicy::TakeAll
                                                           : CLI::MultiOptionPolicy::Throw);
