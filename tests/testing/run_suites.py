@@ -17,6 +17,7 @@ BAZEL = os.environ.get("BAZEL", "bazel")
 BENCHMARK = "//tests/benchmark:lifecycle_benchmark"
 SPEC_BENCHMARK = "//tests/benchmark:spec_benchmark"
 IMAGE_BENCHMARK = "//tests/benchmark:image_benchmark"
+NRI_BENCHMARK = "//tests/benchmark:nri_benchmark"
 STREAMS_BENCHMARK = "//tests/benchmark:streams_benchmark"
 
 # What users run and deploy/quickstart builds: so that one build serves both.
@@ -143,7 +144,7 @@ def run_quickstart():
 def run_benchmark(flags):
     """The benchmarks on this machine, and that of a life under a systemd too, where one can be had."""
     status = max(subprocess.run([BAZEL, "run", *flags, target], check=False).returncode
-                 for target in (SPEC_BENCHMARK, IMAGE_BENCHMARK, BENCHMARK))
+                 for target in (SPEC_BENCHMARK, IMAGE_BENCHMARK, NRI_BENCHMARK, BENCHMARK))
     # Python suites, whose output is wanted: rates of streams, and ten thousand execs that leave nothing.
     shown = ["--test_output=streamed", "--nocache_test_results", "--test_env=PYTEST_ADDOPTS=-s"]
     for command in ([STREAMS_BENCHMARK],
