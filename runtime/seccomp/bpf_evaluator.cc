@@ -68,7 +68,7 @@ absl::StatusOr<uint32_t> EvaluateSeccomp(std::string_view bpf, const seccomp_dat
     switch (BPF_CLASS(code)) {
       case BPF_LD:
         if (code == (BPF_LD | BPF_W | BPF_ABS)) {
-          if (constant % 4 != 0 || constant + 4 > sizeof(data)) {
+          if (constant % 4 != 0 || constant > sizeof(data) - 4) {
             return Refused(at, "load outside of seccomp_data");
           }
           std::memcpy(&accumulator, reinterpret_cast<const char*>(&data) + constant, 4);

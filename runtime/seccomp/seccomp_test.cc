@@ -273,5 +273,13 @@ TEST(BpfEvaluator, RefusesAJumpOutOfTheProgram) {
   EXPECT_FALSE(EvaluateSeccomp(bytes, {}).ok());
 }
 
+TEST(BpfEvaluator, RefusesALoadOutsideOfTheCall) {
+  for (const uint32_t offset : {uint32_t{1}, uint32_t{sizeof(seccomp_data)}, UINT32_MAX - 3}) {
+    const sock_filter program[] = {{0x20, 0, 0, offset}, {0x06, 0, 0, 0}};
+    const std::string_view bytes(reinterpret_cast<const char*>(program), sizeof(program));
+    EXPECT_FALSE(EvaluateSeccomp(bytes, {}).ok()) << offset;
+  }
+}
+
 }  // namespace
 }  // namespace ocid
