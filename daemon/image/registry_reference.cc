@@ -7,6 +7,10 @@
 namespace ocid {
 namespace {
 
+// Of HOST/REPOSITORY, as registries have it; and of all that a reference may say around it.
+constexpr size_t kMaxNameBytes = 255;
+constexpr size_t kMaxReferenceBytes = 1024;
+
 bool IsLowerAlnum(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); }
 
 bool IsHostCharacter(char c) {
@@ -46,7 +50,7 @@ absl::StatusOr<RegistryReference> RegistryReference::Parse(std::string_view text
   };
   std::string_view rest = text;
   RegistryReference reference;
-  if (rest.size() > 512) return fail("too long");
+  if (rest.size() > kMaxReferenceBytes) return fail("too long");
   if (const size_t at = rest.find('@'); at != std::string_view::npos) {
     absl::StatusOr<Digest> digest = Digest::Parse(rest.substr(at + 1));
     if (!digest.ok()) return digest.status();
@@ -77,6 +81,10 @@ absl::StatusOr<RegistryReference> RegistryReference::Parse(std::string_view text
   }
   if (reference.host == "docker.io" && rest.find('/') == std::string_view::npos) {
     reference.repository = "library/" + reference.repository;
+  }
+  // Of the complete name, so that what is taken here is taken again.
+  if (reference.host.size() + 1 + reference.repository.size() > kMaxNameBytes) {
+    return fail("a name of more than 255 bytes");
   }
   return reference;
 }

@@ -293,6 +293,14 @@ TEST(RegistryReferenceTest, RefusesWhatIsNone) {
   }
 }
 
+TEST(RegistryReferenceTest, BoundsTheCompleteName) {
+  const std::string most(255 - std::string_view("docker.io/library/").size(), 'a');
+  const absl::StatusOr<RegistryReference> taken = RegistryReference::Parse("docker.io/" + most);
+  ASSERT_TRUE(taken.ok());
+  EXPECT_TRUE(RegistryReference::Parse(taken->ToString()).ok());
+  EXPECT_FALSE(RegistryReference::Parse("docker.io/a" + most).ok());
+}
+
 TEST(RegistryReferenceTest, KnowsLoopback) {
   for (const char* host : {"localhost", "localhost:5000", "127.0.0.1:5000", "127.9.9.9", "[::1]:80"}) {
     EXPECT_TRUE(IsLoopbackHost(host)) << host;

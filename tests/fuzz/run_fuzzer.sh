@@ -25,7 +25,7 @@ if [ "$status" = 0 ]; then
   tail -n 8 "$scratch/log"
   exit 0
 fi
-tail -n 100 "$scratch/log"
+grep -v '^#[0-9]' "$scratch/log" | tail -n 100  # without the lines of progress
 if [ -f "$finding" ]; then
   echo
   echo "The input, to be kept in tests/fuzz/corpus/$name once it is understood:"
