@@ -64,6 +64,9 @@ struct CgroupManagerOptions {
   // Rules for devices become a BPF program on cgroup2 also where a v1 hierarchy has the controller:
   // a process that enters a v1 cgroup waits for all CPUs, 10 to 25 ms on a machine that idles.
   bool prefer_device_programs = false;
+  // systemd: for a program that makes or finds one cgroup. Open then asks systemd nothing, and a request
+  // says if it does not answer.
+  bool short_lived = false;
   // How long systemd may take for one request.
   absl::Duration systemd_timeout = absl::Seconds(25);
 };

@@ -1,6 +1,10 @@
 #include "runtime/cgroup/systemd_client.h"
 
+#include <unistd.h>
+
+#include <fstream>
 #include <optional>
+#include <string_view>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -18,6 +22,21 @@ constexpr size_t kMaxIdle = 8;
 absl::Status Filled(int result, const std::string& unit) {
   if (result >= 0) return absl::OkStatus();
   return BusError("make the request for", unit, SD_BUS_ERROR_NULL, result);
+}
+
+// The system's manager is process 1, and moved itself to a leaf of its cgroup: what its property says, for
+// less. Nothing where that is not how it looks.
+std::optional<std::string> ReadControlGroup() {
+  if (::geteuid() != 0) return std::nullopt;
+  std::ifstream file("/proc/1/cgroup");
+  constexpr std::string_view kUnified = "0::/", kLeaf = "/init.scope";
+  for (std::string line; std::getline(file, line);) {
+    if (!line.starts_with(kUnified) || !line.ends_with(kLeaf)) continue;
+    line.resize(line.size() - kLeaf.size());
+    const std::string group = line.substr(kUnified.size() - 1);
+    if (group.find("/..") == std::string::npos) return group;
+  }
+  return std::nullopt;
 }
 
 }  // namespace
@@ -68,20 +87,32 @@ SystemdClient::SystemdClient(absl::Duration timeout) : timeout_(timeout) {}
 
 SystemdClient::~SystemdClient() = default;
 
-absl::StatusOr<std::unique_ptr<SystemdClient>> SystemdClient::Open(absl::Duration timeout) {
+absl::StatusOr<std::unique_ptr<SystemdClient>> SystemdClient::Open(absl::Duration timeout,
+                                                                   Use use) {
   std::unique_ptr<SystemdClient> client(new SystemdClient(timeout));
-  const absl::StatusOr<Lease> lease = Lease::Take(*client);
-  if (!lease.ok()) return lease.status();
-  const Deadline deadline(timeout);
-  absl::StatusOr<std::string> version =
-      (*lease)->GetString(kManagerPath, kManager, "Version", deadline);
-  if (!version.ok()) return version.status();
-  absl::StatusOr<std::string> group =
-      (*lease)->GetString(kManagerPath, kManager, "ControlGroup", deadline);
-  if (!group.ok()) return group.status();
-  client->version_ = *std::move(version);
+  std::optional<std::string> group;
+  if (use == Use::kOnce) group = ReadControlGroup();
+  if (!group) {
+    absl::StatusOr<std::string> answer = client->AskControlGroup();
+    if (!answer.ok()) {
+      return MakeError(absl::StatusCode::kUnavailable, "SYSTEMD_FAILED",
+                       absl::StrCat(answer.status().message()), GetErrorMetadata(answer.status()));
+    }
+    group = *std::move(answer);
+  }
   client->control_group_ = *group == "/" ? "" : *std::move(group);
   return client;
+}
+
+absl::StatusOr<std::string> SystemdClient::AskControlGroup() {
+  const absl::StatusOr<Lease> lease = Lease::Take(*this);
+  if (!lease.ok()) return lease.status();
+  return (*lease)->GetString(kManagerPath, kManager, "ControlGroup", Deadline(timeout_));
+}
+
+void SystemdClient::Connect() {
+  const absl::StatusOr<Lease> unused = Lease::Take(*this);
+  static_cast<void>(unused);  // the request will say what is wrong
 }
 
 absl::Status SystemdClient::StartScope(const std::string& unit, pid_t pid,

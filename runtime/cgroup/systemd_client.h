@@ -27,16 +27,22 @@ class SystemdConnection;
 
 class SystemdClient {
  public:
-  // UNAVAILABLE if systemd does not answer.
-  static absl::StatusOr<std::unique_ptr<SystemdClient>> Open(absl::Duration timeout);
+  enum class Use {
+    kServer,  // UNAVAILABLE if systemd does not answer now
+    kOnce,    // for a program that makes a request or two, if any: it asks for nothing before
+  };
+  static absl::StatusOr<std::unique_ptr<SystemdClient>> Open(absl::Duration timeout,
+                                                             Use use = Use::kServer);
   ~SystemdClient();
   SystemdClient(const SystemdClient&) = delete;
   SystemdClient& operator=(const SystemdClient&) = delete;
 
-  // "252.39-1~deb12u1".
-  const std::string& version() const { return version_; }
   // Where in the tree this systemd's units are, as a prefix: "", "/user.slice/...".
   const std::string& control_group() const { return control_group_; }
+
+  // A request will follow: the bus can accept the connection while the caller prepares it. Does not
+  // wait.
+  void Connect();
 
   // Starts a transient scope that holds `pid`, and waits for the job. A failed unit of that name is
   // reset first; a live one is ALREADY_EXISTS, CGROUP_BUSY.
@@ -65,10 +71,10 @@ class SystemdClient {
   class Lease;
   absl::Status StartOnce(const std::string& unit, pid_t pid,
                          const std::vector<UnitProperty>& properties);
+  absl::StatusOr<std::string> AskControlGroup();
   absl::Status ResetFailed(const std::string& unit);
 
   const absl::Duration timeout_;
-  std::string version_;
   std::string control_group_;
   mutable Mutex mutex_;
   std::vector<std::unique_ptr<SystemdConnection>> idle_ ABSL_GUARDED_BY(mutex_);

@@ -140,16 +140,6 @@ absl::StatusOr<std::unique_ptr<SystemdConnection>> SystemdConnection::Open() {
   std::unique_ptr<SystemdConnection> connection(new SystemdConnection(bus));
   const int filtered = sd_bus_add_filter(bus, nullptr, &OnMessage, connection.get());
   if (filtered < 0) return BusError("listen to", "jobs", SD_BUS_ERROR_NULL, filtered);
-  // systemd sends signals only while somebody has subscribed.
-  sd_bus_error error = SD_BUS_ERROR_NULL;
-  const absl::Cleanup free_error = [&] { sd_bus_error_free(&error); };
-  const int subscribed =
-      sd_bus_call_method(bus, kService, kManagerPath, kManager, "Subscribe", &error, nullptr, "");
-  if (subscribed < 0) {
-    const absl::Status failed = BusError("subscribe to", "jobs", error, subscribed);
-    return MakeError(absl::StatusCode::kUnavailable, "SYSTEMD_FAILED",
-                     absl::StrCat(failed.message()), GetErrorMetadata(failed));
-  }
   return connection;
 }
 
@@ -203,8 +193,9 @@ int SystemdConnection::OnReply(sd_bus_message* /*message*/, void* self, sd_bus_e
 absl::Status SystemdConnection::CallJob(const BusMessage& request, const std::string& unit,
                                         const Deadline& deadline) {
   finished_jobs_.clear();
-  // Of this unit alone: a connection that is idle must not collect other units' signals. The bus
-  // itself is asked, because sd_bus_add_match compares no argument after one that is not a string.
+  // systemd tells the end of a job to who asked for it, with no Subscribe, which would have it tell the bus
+  // of everything that happens to any unit. The bus itself is asked to pass it on, of this unit alone,
+  // because sd_bus_add_match compares no argument after one that is not a string.
   const std::string match =
       absl::StrCat("type='signal',sender='", kService, "',path='", kManagerPath, "',interface='",
                    kManager, "',member='JobRemoved',arg2='", unit, "'");

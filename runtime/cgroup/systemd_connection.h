@@ -25,6 +25,7 @@ using BusMessage = std::unique_ptr<sd_bus_message, UnrefMessage>;
 
 class SystemdConnection {
  public:
+  // Does not wait for the bus: what is sent next goes out behind the greeting.
   static absl::StatusOr<std::unique_ptr<SystemdConnection>> Open();
   // Stays, for a second at most, until what was sent is answered: systemd asks the bus about a sender,
   // and refuses one that has gone.

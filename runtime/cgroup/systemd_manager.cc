@@ -68,6 +68,7 @@ class ScopeCgroup : public Cgroup {
   absl::Status GiveTo(uid_t owner) override { return kernel_->GiveTo(owner); }
 
   absl::Status Remove(absl::Duration timeout) override {
+    client_->Connect();
     anchor_.reset();
     const absl::Status removed = kernel_->Remove(timeout);
     // systemd would see by itself that the scope is empty. Who wants the name again before it has waits
@@ -119,15 +120,16 @@ absl::StatusOr<std::unique_ptr<CgroupManager>> SystemdManager::Open(
   }
   const absl::StatusOr<ScopeName> name = ResolveScopeName(options.slice, "id", "");
   if (!name.ok()) return name.status();
+  const auto use = options.short_lived ? SystemdClient::Use::kOnce : SystemdClient::Use::kServer;
   absl::StatusOr<std::unique_ptr<SystemdClient>> client =
-      SystemdClient::Open(options.systemd_timeout);
+      SystemdClient::Open(options.systemd_timeout, use);
   if (!client.ok()) return client.status();
   return std::unique_ptr<CgroupManager>(
       new SystemdManager(std::move(layout), options, *std::move(client)));
 }
 
 std::string SystemdManager::Describe() const {
-  return absl::StrCat("systemd ", client_->version(), ", ", layout_->Describe());
+  return absl::StrCat("systemd, ", layout_->Describe());
 }
 
 KernelCgroupOptions SystemdManager::Locate(const ScopeName& name) const {
@@ -156,6 +158,7 @@ absl::Status SystemdManager::Validate(std::string_view id, std::string_view cgro
 absl::StatusOr<std::unique_ptr<Cgroup>> SystemdManager::Create(
     std::string_view id, std::string_view cgroups_path, const nlohmann::json& document,
     const std::vector<UnitProperty>& unit_properties) {
+  client_->Connect();
   const absl::Status valid = Validate(id, cgroups_path, document);
   if (!valid.ok()) return valid;
   const absl::StatusOr<ScopeName> name = ResolveScopeName(options_.slice, id, cgroups_path);

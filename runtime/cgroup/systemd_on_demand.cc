@@ -98,11 +98,6 @@ OCID_FORWARD_VARIADIC(sd_bus_message_append, sd_bus_message_appendv, types,
                       (sd_bus_message * message, const char* types, ...), (message, types, list))
 OCID_FORWARD_VARIADIC(sd_bus_message_read, sd_bus_message_readv, types,
                       (sd_bus_message * message, const char* types, ...), (message, types, list))
-OCID_FORWARD_VARIADIC(sd_bus_call_method, sd_bus_call_methodv, types,
-                      (sd_bus * bus, const char* destination, const char* path,
-                       const char* interface, const char* member, sd_bus_error* error,
-                       sd_bus_message** reply, const char* types, ...),
-                      (bus, destination, path, interface, member, error, reply, types, list))
 OCID_FORWARD_VARIADIC(sd_bus_call_method_async, sd_bus_call_method_asyncv, types,
                       (sd_bus * bus, sd_bus_slot** slot, const char* destination, const char* path,
                        const char* interface, const char* member, sd_bus_message_handler_t callback,

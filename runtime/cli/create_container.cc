@@ -219,6 +219,7 @@ absl::StatusOr<std::unique_ptr<CgroupManager>> OpenCgroupManager(CgroupManagerKi
   options.prefer_device_programs = prefer_device_programs;
   options.kind = kind;
   options.parent = "ocirun";
+  options.short_lived = true;
   return CgroupManager::Open(options);
 }
 
