@@ -36,6 +36,13 @@ UniqueFd OpenProcess(const ContainerRecord& record) {
   return pidfd;
 }
 
+// The specification would have an error here; its own conformance suite, and crun, have none.
+bool HasProgram(const PlanView& plan) {
+  if (plan.begin(Phase::kStart) != plan.end(Phase::kStart)) return true;
+  LogWarning("/process: the spec has none, there is nothing to run");
+  return false;
+}
+
 absl::Status SendSignal(BorrowedFd pidfd, int signal) {
   if (syscall(SYS_pidfd_send_signal, pidfd.get(), signal, nullptr, 0) == 0) {
     return absl::OkStatus();
@@ -108,9 +115,7 @@ absl::Status Container::Start() {
   const absl::StatusOr<LaunchPlan> plan = state_.ReadPlan();
   if (!plan.ok()) return plan.status();
   const PlanView& view = plan->view();
-  // The specification would have an error here; its own conformance suite, and crun, have none.
-  if (view.begin(Phase::kStart) == view.end(Phase::kStart)) {
-    LogWarning("/process: the spec has none, there is nothing to run");
+  if (!HasProgram(view)) {
     KillAndWait();
     state_.RemoveGate();
     return absl::OkStatus();
@@ -122,12 +127,30 @@ absl::Status Container::Start() {
   const FailureRecord failure = ConnectGate(state_.GatePath().c_str(), &launched);
   status = failure.ok() ? WaitUntilExecuted(view, &launched) : LaunchError(view, failure);
   state_.RemoveGate();
-  if (!status.ok()) return status;
+  return status.ok() ? EndStart(view) : status;
+}
+
+absl::Status Container::StartOwn(const LaunchPlan& plan, Launched* launched) {
+  const PlanView& view = plan.view();
+  const bool has_program = HasProgram(view);
+  const FailureRecord failure = has_program ? OpenGate(*launched) : FailureRecord();
+  // While the process becomes the program.
+  const absl::Status written = state_.WriteRecord(record_);
+  if (!has_program || !written.ok()) {
+    KillAndWait();
+    return written;
+  }
+  const absl::Status status =
+      failure.ok() ? WaitUntilExecuted(view, launched) : LaunchError(view, failure);
+  return status.ok() ? EndStart(view) : status;
+}
+
+absl::Status Container::EndStart(const PlanView& plan) {
   const FailureRecord hooks =
-      RunHooks(view, Phase::kPoststartHooks, record_.pid, BorrowedFd(STDERR_FILENO));
+      RunHooks(plan, Phase::kPoststartHooks, record_.pid, BorrowedFd(STDERR_FILENO));
   if (hooks.ok()) return absl::OkStatus();
   KillAndWait();
-  return LaunchError(view, hooks);
+  return LaunchError(plan, hooks);
 }
 
 UniqueFd Container::OpenPidfd() const { return OpenProcess(record_); }

@@ -50,12 +50,14 @@ struct CreateOptions {
   bool detached = true;  // false: the caller waits for the process and proxies its terminal
 };
 
+struct Created;
+
 class Container {
  public:
-  // The container stands at its gate. `launched` gets the process; its console, if the caller
-  // proxies it.
-  static absl::StatusOr<Container> Create(const RuntimeOptions& runtime,
-                                          const CreateOptions& options, Launched* launched);
+  // The container stands at its gate: until Start where the caller goes (CreateOptions::detached), and
+  // else until StartOwn, which alone can open it.
+  static absl::StatusOr<Created> Create(const RuntimeOptions& runtime,
+                                        const CreateOptions& options);
   static absl::StatusOr<Container> Open(const RuntimeOptions& runtime, const std::string& id);
 
   const ContainerRecord& record() const { return record_; }
@@ -69,6 +71,8 @@ class Container {
   // Runs the program. On failure, that of a poststart hook too, the container has stopped. A
   // container whose spec has no process stops at once.
   absl::Status Start();
+  // The same by the process that has created it and stays.
+  absl::Status StartOwn(const LaunchPlan& plan, Launched* launched);
   // Of the first process; not valid when that is gone.
   UniqueFd OpenPidfd() const;
   // To the first process, or to all of them.
@@ -89,6 +93,8 @@ class Container {
       : runtime_(std::move(runtime)), state_(std::move(state)), record_(std::move(record)) {}
 
   absl::Status LockAndReload();
+  // Poststart hooks, when the program runs.
+  absl::Status EndStart(const PlanView& plan);
   // Kills what is left and removes all that Create made but the directory.
   absl::Status TearDown();
   absl::Status RunPoststopHooks();
@@ -97,6 +103,12 @@ class Container {
   RuntimeOptions runtime_;
   StateDirectory state_;
   ContainerRecord record_;
+};
+
+struct Created {
+  Container container;
+  LaunchPlan plan;
+  Launched process;  // with its console, if the caller proxies that
 };
 
 // Reads, upgrades and checks a bundle's configuration. `bundle` is absolute.

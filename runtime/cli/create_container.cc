@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pwd.h>
+#include <sched.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -129,10 +130,41 @@ bool IsDenied(const absl::Status& status) {
          status.message().find("Read-only file system") != std::string::npos;
 }
 
+// Whether something other than us looks at the container before it is complete.
+bool HasHooks(const OciSpec& spec) {
+  const nlohmann::json* const hooks = ResolvePointer(spec.json(), "/hooks");
+  return hooks != nullptr && !hooks->empty();
+}
+
+// New namespaces that can be made before all else is known: the network's takes longer than all others
+// together. Not where a user namespace shall own them, and not where hooks, or devices that are moved,
+// need the helper in the host's.
+uint64_t EarlyNamespaces(const OciSpec& spec) {
+  const nlohmann::json* const devices = ResolvePointer(spec.json(), "/linux/netDevices");
+  const nlohmann::json* const namespaces = ResolvePointer(spec.json(), "/linux/namespaces");
+  if (HasHooks(spec) || (devices != nullptr && !devices->empty()) || namespaces == nullptr ||
+      spec.HasNamespace("user")) {
+    return 0;
+  }
+  uint64_t early = 0;
+  for (const nlohmann::json& item : *namespaces) {
+    if (item.contains("path")) continue;
+    const std::string type = item.value("type", "");
+    if (type == "network") early |= CLONE_NEWNET;
+    if (type == "ipc") early |= CLONE_NEWIPC;
+    if (type == "uts") early |= CLONE_NEWUTS;
+  }
+  return early;
+}
+
 // An ordinary user may not make cgroups, and needs none for a container without limits: the record
 // then says that there are none.
+//
+// `later` gets what is to be set while the process sets itself up (null: nothing). Loading the program
+// that restricts devices takes longer than all the rest, and nobody opens a device before the gate.
 absl::StatusOr<std::unique_ptr<Cgroup>> MakeCgroup(const RuntimeOptions& runtime,
-                                                   const OciSpec& spec, ContainerRecord& record) {
+                                                   const OciSpec& spec, ContainerRecord& record,
+                                                   nlohmann::json* later) {
   const CgroupManagerKind kind = runtime.cgroup_manager;
   const nlohmann::json* resources = ResolvePointer(spec.json(), "/linux/resources");
   const nlohmann::json none;
@@ -147,12 +179,17 @@ absl::StatusOr<std::unique_ptr<Cgroup>> MakeCgroup(const RuntimeOptions& runtime
     properties = std::move(unit->properties);
   }
   // Rules of the user's own stay where people look for them.
+  const bool default_devices = !AllowsMoreThanDefaultDevices(asked);
   const absl::StatusOr<std::unique_ptr<CgroupManager>> manager =
-      OpenCgroupManager(kind, runtime,
-                        /*prefer_device_programs=*/!AllowsMoreThanDefaultDevices(asked));
+      OpenCgroupManager(kind, runtime, /*prefer_device_programs=*/default_devices);
   if (!manager.ok()) return manager.status();
-  const nlohmann::json& wanted =
+  nlohmann::json wanted =
       kind == CgroupManagerKind::kNone || runtime.rootless ? asked : WithDefaultDevices(asked);
+  if (kind == CgroupManagerKind::kCgroupfs && default_devices && !runtime.rootless &&
+      !HasHooks(spec)) {
+    (*later)["devices"] = std::move(wanted["devices"]);
+    wanted.erase("devices");
+  }
   absl::StatusOr<std::unique_ptr<Cgroup>> made =
       (*manager)->Create(record.id, record.cgroups_path, wanted, properties);
   if (made.ok() || !runtime.rootless || !IsDenied(made.status())) return made;
@@ -236,8 +273,10 @@ absl::StatusOr<OciSpec> ReadBundleSpec(const std::string& bundle, const std::str
   return spec;
 }
 
-absl::StatusOr<Container> Container::Create(const RuntimeOptions& runtime,
-                                            const CreateOptions& options, Launched* launched) {
+absl::StatusOr<Created> Container::Create(const RuntimeOptions& runtime,
+                                          const CreateOptions& options) {
+  absl::StatusOr<LaunchHelper> helper = LaunchHelper::Spawn();
+  if (!helper.ok()) return helper.status();
   char resolved[PATH_MAX];
   if (realpath(options.bundle.c_str(), resolved) == nullptr) {
     return absl::ErrnoToStatus(errno, absl::StrCat("bundle ", options.bundle));
@@ -249,6 +288,7 @@ absl::StatusOr<Container> Container::Create(const RuntimeOptions& runtime,
   if (!status.ok()) return status;
   status = CheckTerminal(*spec, options);
   if (!status.ok()) return status;
+  helper->MakeNamespaces(EarlyNamespaces(*spec));
 
   absl::StatusOr<StateDirectory> state = StateDirectory::Create(runtime.root, options.id);
   if (!state.ok()) return state.status();
@@ -266,39 +306,48 @@ absl::StatusOr<Container> Container::Create(const RuntimeOptions& runtime,
   if (status.ok()) status = AddNotifySocket(container.state_, *spec);
   if (!status.ok()) return status;
   const unsigned listening = PassListeningSockets(*spec);
-  const absl::StatusOr<std::unique_ptr<Cgroup>> cgroup = MakeCgroup(runtime, *spec, record);
+  nlohmann::json later;
+  const absl::StatusOr<std::unique_ptr<Cgroup>> cgroup = MakeCgroup(runtime, *spec, record, &later);
   if (!cgroup.ok()) return cgroup.status();
   for (const std::string& warning : (*cgroup)->warnings()) LogWarning(warning);
   const std::optional<uid_t> owner = CgroupOwner(spec->json());
   if (owner && !runtime.rootless) status = (*cgroup)->GiveTo(*owner);
   if (!status.ok()) return status;
-  const absl::StatusOr<LaunchPlan> plan = Compile(record, *spec, **cgroup, options.keep_keyring);
+  absl::StatusOr<LaunchPlan> plan = Compile(record, *spec, **cgroup, options.keep_keyring);
   if (!plan.ok()) return plan.status();
-  status = container.state_.WritePlan(*plan);
-  if (status.ok()) status = container.state_.WriteSpec(*spec);
-  if (!status.ok()) return status;
-  const absl::StatusOr<UniqueFd> gate = ListenAtGate(container.state_);
-  if (!gate.ok()) return gate.status();
+  // Whoever stays opens the gate by the socket that it has anyway.
+  UniqueFd gate;
+  if (options.detached) {
+    absl::StatusOr<UniqueFd> listener = ListenAtGate(container.state_);
+    if (!listener.ok()) return listener.status();
+    gate = *std::move(listener);
+  }
 
   LaunchSettings settings;
   if ((*cgroup)->exists()) {
     settings.cgroup = (*cgroup)->unified_fd();
     settings.cgroup_procs = (*cgroup)->v1_procs_fds();
   }
-  settings.gate = *gate;
+  settings.gate = gate;
   settings.preserve = options.preserve_fds + listening;
   settings.adopt = !options.detached;
-  absl::StatusOr<Launched> process = LaunchProcess(*plan, settings);
-  if (!process.ok()) return process.status();
+  status = helper->Order(*plan, settings);
+  if (!status.ok()) return status;
+  // While the process sets itself up.
+  status = container.state_.WritePlan(*plan);
+  if (status.ok()) status = container.state_.WriteSpec(*spec);
+  if (status.ok() && !later.is_null()) status = (*cgroup)->Update(later);
+
+  absl::StatusOr<Launched> launched = helper->Await(*plan);
+  if (!launched.ok()) return launched.status();
   (*cgroup)->ReleaseAnchor();
-  *launched = *std::move(process);
   record.pid = launched->pid;
   record.start_time = ProcessStartTime(record.pid);
-  status = container.state_.WriteRecord(record);
-  if (status.ok()) status = HandOver(options, launched);
+  if (status.ok() && options.detached) status = container.state_.WriteRecord(record);
+  if (status.ok()) status = HandOver(options, &*launched);
   if (!status.ok()) return status;
   std::move(undo).Cancel();
-  return container;
+  return Created{std::move(container), *std::move(plan), *std::move(launched)};
 }
 
 }  // namespace ocid

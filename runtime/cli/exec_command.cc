@@ -264,6 +264,8 @@ absl::StatusOr<int> RunExec(const Invocation& invocation) {
   if (!container.ok()) return container.status();
   absl::Status status = CheckStatus(*container, flags);
   if (!status.ok()) return status;
+  absl::StatusOr<LaunchHelper> helper = LaunchHelper::Spawn();
+  if (!helper.ok()) return helper.status();
   const absl::StatusOr<OciSpec> spec = container->state().ReadSpec();
   if (!spec.ok()) return spec.status();
   const absl::StatusOr<Json> process = ReadProcess(flags, *spec);
@@ -294,7 +296,9 @@ absl::StatusOr<int> RunExec(const Invocation& invocation) {
     if (!entered.ok()) return entered.status();
     foreground.emplace(*std::move(entered));
   }
-  absl::StatusOr<Launched> launched = LaunchProcess(*plan, settings);
+  status = helper->Order(*plan, settings);
+  if (!status.ok()) return status;
+  absl::StatusOr<Launched> launched = helper->Await(*plan);
   if (launched.ok()) launched->container = container->record().pid;
   status = launched.ok() ? WaitUntilExecuted(plan->view(), &*launched) : launched.status();
   if (!status.ok()) {

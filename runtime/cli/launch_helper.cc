@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "runtime/base/unique_fd.h"
+#include "runtime/child/raw_syscall.h"
 #include "runtime/cli/fd_message.h"
 #include "runtime/cli/launch_protocol.h"
 #include "runtime/launch/launcher.h"
@@ -48,8 +49,13 @@ int Main() {
   LaunchOrder order;
   int received[kMaxMessageFds];
   size_t count = 0;
-  const int error = ReceiveWithFds(kSocket, &order, sizeof(order), received, &count);
-  if (error != 0) return 1;
+  uint64_t made = 0;
+  for (;;) {
+    if (ReceiveWithFds(kSocket, &order, sizeof(order), received, &count) != 0) return 1;
+    if (order.kind == OrderKind::kLaunch) break;
+    // What cannot be made here is left to the clone, which has words for it.
+    if (raw::Call(SYS_unshare, order.namespaces) == 0) made |= order.namespaces;
+  }
 
   int named[kOrderFdCount];
   size_t used = 0;
@@ -74,6 +80,7 @@ int Main() {
   fds.cgroup_procs = procs;
   fds.cgroup_procs_count = procs_count;
   fds.join = BorrowedFd(named[kOrderJoin]);
+  fds.made_namespaces = made;
   fds.preserve = order.preserve;
   fds.hook_output = BorrowedFd(STDERR_FILENO);
   fds.gate = BorrowedFd(named[kOrderGate]);

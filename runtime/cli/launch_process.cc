@@ -3,18 +3,22 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <spawn.h>
+#include <sched.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include <cstdio>
+#include <new>
 #include <string_view>
 #include <utility>
 
-#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "runtime/base/error_details.h"
+#include "runtime/child/raw_syscall.h"
 #include "runtime/cli/fd_message.h"
 #include "runtime/cli/launch_protocol.h"
 
@@ -27,6 +31,9 @@ namespace {
 
 // linux/memfd.h since 6.3; before it, every memfd may be executed.
 constexpr unsigned kMemfdExec = 0x0010;
+
+// For two system calls; a multiple of 16, which the ABI wants the stack aligned to.
+constexpr size_t kHelperStackBytes = 8192;
 
 absl::StatusOr<UniqueFd> MakeMemfd(const char* name, std::string_view bytes, unsigned flags) {
   UniqueFd fd(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | flags));
@@ -47,32 +54,27 @@ absl::StatusOr<UniqueFd> MakeMemfd(const char* name, std::string_view bytes, uns
   return fd;
 }
 
-absl::StatusOr<pid_t> SpawnHelper(BorrowedFd socket) {
-  const std::string_view program(
-      ocid_launch_helper_begin,
-      static_cast<size_t>(ocid_launch_helper_end - ocid_launch_helper_begin));
-  const absl::StatusOr<UniqueFd> written = MakeMemfd("ocirun-init", program, kMemfdExec);
-  if (!written.ok()) return written.status();
-  // A descriptor that is open for writing would make execve fail with ETXTBSY.
-  const UniqueFd readable(
-      open(absl::StrCat("/proc/self/fd/", written->get()).c_str(), O_RDONLY | O_CLOEXEC));
-  if (!readable.valid()) return absl::ErrnoToStatus(errno, "reopen a memfd");
+// What the child of Spawn needs, in memory that it shares.
+struct alignas(16) HelperStart {
+  char path[32];  // /proc/self/fd/N, the program
+  int socket;
+};
 
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  const absl::Cleanup destroy = [&] { posix_spawn_file_actions_destroy(&actions); };
-  posix_spawn_file_actions_adddup2(&actions, socket.get(), STDIN_FILENO);
-  const std::string path = absl::StrCat("/proc/self/fd/", readable.get());
-  char* const arguments[] = {const_cast<char*>("ocirun-init"), nullptr};
+// On a stack of its own in the caller's memory, while the caller runs: system calls only, and none that
+// sets errno.
+int BecomeHelper(void* argument) {
+  const auto& start = *static_cast<const HelperStart*>(argument);
+  char name[] = "ocirun-init";
+  char* const arguments[] = {name, nullptr};
   char* const environment[] = {nullptr};
-  pid_t pid = -1;
-  const int error = posix_spawn(&pid, path.c_str(), &actions, nullptr, arguments, environment);
-  if (error != 0) return absl::ErrnoToStatus(error, "spawn the launch helper");
-  return pid;
+  if (raw::Call(SYS_dup3, start.socket, STDIN_FILENO, 0) == STDIN_FILENO) {
+    raw::Call(SYS_execve, start.path, arguments, environment);
+  }
+  for (;;) raw::Call(SYS_exit_group, 127);
 }
 
 absl::Status SendOrder(BorrowedFd socket, BorrowedFd plan, const LaunchSettings& settings) {
-  LaunchOrder order;
+  LaunchOrder order = {.kind = OrderKind::kLaunch};
   const BorrowedFd named[kOrderFdCount] = {plan,
                                            settings.standard_input,
                                            settings.standard_output,
@@ -105,26 +107,66 @@ absl::Status LaunchError(const PlanView& plan, const FailureRecord& failure) {
   return MakeError(absl::StatusCode::kFailedPrecondition, reason, text);
 }
 
-absl::StatusOr<Launched> LaunchProcess(const LaunchPlan& plan, const LaunchSettings& settings) {
-  const absl::StatusOr<UniqueFd> plan_fd = MakeMemfd("plan", plan.bytes(), 0);
-  if (!plan_fd.ok()) return plan_fd.status();
+// As posix_spawn(3), but the caller does not wait until the program runs.
+absl::StatusOr<LaunchHelper> LaunchHelper::Spawn() {
+  const std::string_view program(
+      ocid_launch_helper_begin,
+      static_cast<size_t>(ocid_launch_helper_end - ocid_launch_helper_begin));
+  const absl::StatusOr<UniqueFd> written = MakeMemfd("ocirun-init", program, kMemfdExec);
+  if (!written.ok()) return written.status();
+  // A descriptor that is open for writing would make execve fail with ETXTBSY.
+  const UniqueFd readable(
+      open(absl::StrCat("/proc/self/fd/", written->get()).c_str(), O_RDONLY | O_CLOEXEC));
+  if (!readable.valid()) return absl::ErrnoToStatus(errno, "reopen a memfd");
   int ends[2] = {-1, -1};
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
     return absl::ErrnoToStatus(errno, "socketpair");
   }
-  const UniqueFd ours(ends[0]);
-  UniqueFd theirs(ends[1]);
-  if (settings.adopt) prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
-  const absl::StatusOr<pid_t> helper = SpawnHelper(theirs);
-  if (!helper.ok()) return helper.status();
-  theirs.reset();
-  const absl::Status sent = SendOrder(ours, *plan_fd, settings);
+  UniqueFd ours(ends[0]);
+  const UniqueFd theirs(ends[1]);
 
+  // Not on this stack, which is used for other things before the child has become another program.
+  std::unique_ptr<char[]> memory(new char[sizeof(HelperStart) + kHelperStackBytes]);
+  auto* const start = new (memory.get()) HelperStart;
+  start->socket = theirs.get();
+  snprintf(start->path, sizeof(start->path), "/proc/self/fd/%d", readable.get());
+  const pid_t pid = clone(BecomeHelper, memory.get() + sizeof(HelperStart) + kHelperStackBytes,
+                          CLONE_VM | SIGCHLD, start);
+  if (pid < 0) return absl::ErrnoToStatus(errno, "spawn the launch helper");
+  return LaunchHelper(std::move(ours), std::move(memory), pid);
+}
+
+LaunchHelper::~LaunchHelper() {
+  socket_.reset();
+  if (pid_ > 0) Reap();
+}
+
+int LaunchHelper::Reap() {
+  int status = 0;
+  while (waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
+  }
+  pid_ = -1;
+  return status;
+}
+
+void LaunchHelper::MakeNamespaces(uint64_t namespaces) {
+  const LaunchOrder order = {.kind = OrderKind::kMakeNamespaces, .namespaces = namespaces};
+  // If it is gone, Await says so.
+  SendWithFds(socket_.get(), &order, sizeof(order), nullptr, 0);
+}
+
+absl::Status LaunchHelper::Order(const LaunchPlan& plan, const LaunchSettings& settings) {
+  const absl::StatusOr<UniqueFd> plan_fd = MakeMemfd("plan", plan.bytes(), 0);
+  if (!plan_fd.ok()) return plan_fd.status();
+  if (settings.adopt) prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+  return SendOrder(socket_, *plan_fd, settings);
+}
+
+absl::StatusOr<Launched> LaunchHelper::Await(const LaunchPlan& plan) {
   LaunchReport report;
   int fds[kMaxMessageFds];
   size_t count = 0;
-  int error = 0;
-  if (sent.ok()) error = ReceiveWithFds(ours.get(), &report, sizeof(report), fds, &count);
+  const int error = ReceiveWithFds(socket_.get(), &report, sizeof(report), fds, &count);
   Launched launched;
   UniqueFd* const named[kReportFdCount] = {&launched.pidfd, &launched.console, &launched.status};
   size_t used = 0;
@@ -132,10 +174,7 @@ absl::StatusOr<Launched> LaunchProcess(const LaunchPlan& plan, const LaunchSetti
     if ((report.present >> i & 1) != 0 && used < count) named[i]->reset(fds[used++]);
   }
   // When the helper is reaped its child has been handed on.
-  int status = 0;
-  while (waitpid(*helper, &status, 0) < 0 && errno == EINTR) {
-  }
-  if (!sent.ok()) return sent;
+  const int status = Reap();
   if (error != 0) {
     return absl::ErrnoToStatus(error, absl::StrCat("launch helper: no report, status ", status));
   }

@@ -1,7 +1,14 @@
-// Starts a container's first process, or one that joins it, through the launch helper
+// LaunchHelper: the process through which a container's first process is started, or one that joins it
 // (launch_protocol.h says why there is one).
 //
-// Blocks as Launch does (runtime/launch/launcher.h). The caller has one thread. Errors:
+//   absl::StatusOr<LaunchHelper> helper = LaunchHelper::Spawn();  // starts up meanwhile
+//   ... read the spec, make the cgroup, compile the plan ...
+//   absl::Status status = helper->Order(plan, settings);
+//   ... whatever can be done while the process sets itself up ...
+//   absl::StatusOr<Launched> launched = helper->Await(plan);
+//
+// A helper that is dropped without an order has done nothing. Await blocks as Launch does
+// (runtime/launch/launcher.h); the other calls do not. The caller has one thread. Errors:
 // FAILED_PRECONDITION, reason LAUNCH_FAILED or EXECUTABLE_NOT_FOUND, with the step in words.
 #ifndef OCID_RUNTIME_CLI_LAUNCH_PROCESS_H_
 #define OCID_RUNTIME_CLI_LAUNCH_PROCESS_H_
@@ -9,7 +16,9 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-#include <string>
+#include <cstdint>
+#include <memory>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -35,7 +44,34 @@ struct LaunchSettings {
   bool adopt = false;
 };
 
-absl::StatusOr<Launched> LaunchProcess(const LaunchPlan& plan, const LaunchSettings& settings);
+class LaunchHelper {
+ public:
+  static absl::StatusOr<LaunchHelper> Spawn();
+  LaunchHelper(LaunchHelper&& other) noexcept
+      : socket_(std::move(other.socket_)),
+        stack_(std::move(other.stack_)),
+        pid_(std::exchange(other.pid_, -1)) {}
+  LaunchHelper& operator=(LaunchHelper&&) = delete;
+  ~LaunchHelper();
+
+  // Makes namespaces (CLONE_NEW*) for the process ahead of its order, of those that the plan will make.
+  // Whatever the plan has done on the host's side of the launch is done from within them.
+  void MakeNamespaces(uint64_t namespaces);
+  // Once.
+  absl::Status Order(const LaunchPlan& plan, const LaunchSettings& settings);
+  // Once, after Order.
+  absl::StatusOr<Launched> Await(const LaunchPlan& plan);
+
+ private:
+  LaunchHelper(UniqueFd socket, std::unique_ptr<char[]> stack, pid_t pid)
+      : socket_(std::move(socket)), stack_(std::move(stack)), pid_(pid) {}
+  // Its exit status.
+  int Reap();
+
+  UniqueFd socket_;
+  std::unique_ptr<char[]> stack_;  // until it is another program
+  pid_t pid_;
+};
 
 // Waits until the process that was let through its gate, or has none, runs its program.
 absl::Status WaitUntilExecuted(const PlanView& plan, Launched* launched);

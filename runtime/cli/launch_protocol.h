@@ -1,8 +1,9 @@
-// What ocirun and its launch helper say to each other: one order, one report, each a SOCK_SEQPACKET
+// What ocirun and its launch helper say to each other: orders and one report, each a SOCK_SEQPACKET
 // datagram with descriptors. Both are built together, so that the layout is the compiler's.
 //
 //   ocirun                                     helper (launch_helper.cc)
-//     order, plan and descriptors -----------> Launch (runtime/launch/launcher.h)
+//     kMakeNamespaces -----------------------> unshare, while ocirun goes on (optional)
+//     kLaunch, plan and descriptors ---------> Launch (runtime/launch/launcher.h)
 //     <------------- report, pidfd, console -- exits: ocirun is now the child's parent, or init is
 //
 // The helper is the only program of ours that a container ever sees: it is small, links no libc and
@@ -20,7 +21,7 @@
 
 namespace ocid {
 
-// Which descriptors come with an order, in this order; then `cgroup_procs_count` more.
+// Which descriptors come with kLaunch, in this order; then `cgroup_procs_count` more.
 enum OrderFd : uint32_t {
   kOrderPlan,  // required
   kOrderInput,
@@ -33,11 +34,14 @@ enum OrderFd : uint32_t {
 };
 inline constexpr size_t kMaxOrderFds = kOrderFdCount + kMaxCgroupProcs;
 
+enum class OrderKind : uint32_t { kMakeNamespaces, kLaunch };
+
 struct LaunchOrder {
+  OrderKind kind = OrderKind::kLaunch;
   uint32_t present = 0;  // bits of OrderFd
   uint32_t cgroup_procs_count = 0;
   uint32_t preserve = 0;
-  uint32_t reserved = 0;
+  uint64_t namespaces = 0;  // of kMakeNamespaces: CLONE_NEW*
 };
 
 enum ReportFd : uint32_t { kReportPidfd, kReportConsole, kReportStatus, kReportFdCount };

@@ -35,22 +35,22 @@ absl::StatusOr<CreateOptions> ReadCreateOptions(const Invocation& invocation) {
 absl::StatusOr<int> RunInForeground(const Invocation& invocation, const CreateOptions& options) {
   absl::StatusOr<Foreground> foreground = Foreground::Enter();
   if (!foreground.ok()) return foreground.status();
-  Launched launched;
-  absl::StatusOr<Container> container = Container::Create(invocation.runtime, options, &launched);
-  if (!container.ok()) return container.status();
+  absl::StatusOr<Created> created = Container::Create(invocation.runtime, options);
+  if (!created.ok()) return created.status();
+  Container& container = created->container;
   const bool keep = invocation.flags.Switch("keep");
   const absl::Cleanup remove = [&] {
     if (keep) return;
-    const absl::Status deleted = container->Delete(/*force=*/true);
+    const absl::Status deleted = container.Delete(/*force=*/true);
     if (!deleted.ok() && !absl::IsNotFound(deleted)) LogError(deleted.message());
   };
-  absl::StatusOr<NotifyProxy> notify = NotifyProxy::Open(container->state());
+  absl::StatusOr<NotifyProxy> notify = NotifyProxy::Open(container.state());
   if (!notify.ok()) return notify.status();
-  const absl::Status started = container->Start();
+  const absl::Status started = container.StartOwn(created->plan, &created->process);
   if (!started.ok()) return started;
   // For as long as it runs, others may pause it, update it or delete it.
-  container->Unlock();
-  return foreground->Wait(launched, &*notify);
+  container.Unlock();
+  return foreground->Wait(created->process, &*notify);
 }
 
 }  // namespace
@@ -79,10 +79,8 @@ std::vector<FlagSpec> RunFlags() {
 absl::StatusOr<int> RunCreate(const Invocation& invocation) {
   const absl::StatusOr<CreateOptions> options = ReadCreateOptions(invocation);
   if (!options.ok()) return options.status();
-  Launched launched;
-  const absl::StatusOr<Container> container =
-      Container::Create(invocation.runtime, *options, &launched);
-  if (!container.ok()) return container.status();
+  const absl::StatusOr<Created> created = Container::Create(invocation.runtime, *options);
+  if (!created.ok()) return created.status();
   return 0;
 }
 
@@ -91,12 +89,11 @@ absl::StatusOr<int> RunRun(const Invocation& invocation) {
   if (!options.ok()) return options.status();
   options->detached = invocation.flags.Switch("detach");
   if (!options->detached) return RunInForeground(invocation, *options);
-  Launched launched;
-  absl::StatusOr<Container> container = Container::Create(invocation.runtime, *options, &launched);
-  if (!container.ok()) return container.status();
-  const absl::Status started = StartDetached(*container);
+  absl::StatusOr<Created> created = Container::Create(invocation.runtime, *options);
+  if (!created.ok()) return created.status();
+  const absl::Status started = StartDetached(created->container);
   if (started.ok()) return 0;
-  const absl::Status deleted = container->Delete(/*force=*/true);
+  const absl::Status deleted = created->container.Delete(/*force=*/true);
   if (!deleted.ok()) LogError(deleted.message());
   return started;
 }

@@ -338,7 +338,7 @@ FailureRecord Launch(const PlanView& plan, const LaunchFds& fds, const OnCloned&
 
   int pidfd = -1;
   clone_args args = {};
-  args.flags = plan.header().clone_flags | CLONE_PIDFD;
+  args.flags = (plan.header().clone_flags & ~fds.made_namespaces) | CLONE_PIDFD;
   args.pidfd = reinterpret_cast<uint64_t>(&pidfd);
   args.exit_signal = SIGCHLD;
   if (fds.cgroup.valid()) {

@@ -29,6 +29,7 @@
 #include <sys/types.h>
 
 #include <cstddef>
+#include <cstdint>
 
 #include "runtime/base/unique_fd.h"
 #include "runtime/plan/plan_format.h"
@@ -49,6 +50,8 @@ struct LaunchFds {
   size_t cgroup_procs_count = 0;
   // A process of the container to join, as a pidfd; for plans with kPlanJoins.
   BorrowedFd join;
+  // Of the plan's namespaces (CLONE_NEW*) those that the caller has entered for the child.
+  uint64_t made_namespaces = 0;
   // This many descriptors from 3 on stay open in the program.
   unsigned preserve = 0;
   // Standard output and error of hooks; none: /dev/null. With `gate`, not of startContainer hooks.

@@ -100,6 +100,26 @@ def test_a_create_that_fails_leaves_nothing(runtime):
     assert os.listdir(runtime.root) == []
 
 
+def test_a_disk_that_fills_up_during_the_launch_leaves_neither_process_nor_cgroup(runtime, tmp_path):
+    folder = runtime.bundle("b", "touch", "/ran", root={"path": str(runtime.rootfs), "readonly": False})
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    name = f"full-{os.getpid()}"
+    # Room for the record, not for the plan and the spec, which are written when the process is on its way.
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", disk], check=True)
+    try:
+        for command in ("run", "create"):
+            result = subprocess.run([OCIRUN, "--root", disk / "root", command, "-b", folder, name], check=False,
+                                    stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+            assert result.returncode == 1 and "No space left on device" in result.stderr
+            assert os.listdir(disk / "root") == []
+    finally:
+        subprocess.run(["umount", disk], check=True)
+    assert not (runtime.rootfs / "ran").exists()
+    # With a process in it, it could not be gone.
+    assert not any(name in folders for _, folders, _ in os.walk("/sys/fs/cgroup"))
+
+
 def test_exec_runs_in_the_container_and_its_flags_end_at_the_id(runtime):
     folder = runtime.bundle("b", "sleep", "100")
     runtime.create("c1", folder)
