@@ -110,6 +110,47 @@ inline long InvokeThread(unsigned long flags, void* stack_top, void (*function)(
 }
 #endif
 
+// clone3(2) of a child that shares our memory (CLONE_VM): it runs `function(argument)` on the stack that
+// `args`, a clone_args of `size` bytes, give it (16-byte aligned at its top). `function` must not return.
+inline long InvokeClone(const void* args, unsigned long size, void (*function)(void*),
+                        void* argument) {
+#if defined(__x86_64__)
+  long result;
+  register auto r8 asm("r8") = function;
+  register void* r9 asm("r9") = argument;
+  asm volatile(
+      "syscall\n\t"
+      "test %%rax, %%rax\n\t"
+      "jnz 1f\n\t"
+      "xor %%ebp, %%ebp\n\t"
+      "mov %%r9, %%rdi\n\t"
+      "call *%%r8\n\t"
+      "hlt\n"
+      "1:"
+      : "=a"(result)
+      : "a"(SYS_clone3), "D"(args), "S"(size), "r"(r8), "r"(r9)
+      : "rcx", "r11", "memory");
+  return result;
+#else
+  register long x8 asm("x8") = SYS_clone3;
+  register long x0 asm("x0") = reinterpret_cast<long>(args);
+  register long x1 asm("x1") = static_cast<long>(size);
+  register auto x9 asm("x9") = function;
+  register void* x10 asm("x10") = argument;
+  asm volatile(
+      "svc #0\n\t"
+      "cbnz x0, 1f\n\t"
+      "mov x0, x10\n\t"
+      "blr x9\n\t"
+      "brk #0\n"
+      "1:"
+      : "+r"(x0)
+      : "r"(x8), "r"(x1), "r"(x9), "r"(x10)
+      : "x30", "memory");
+  return x0;
+#endif
+}
+
 template <typename A = long, typename B = long, typename C = long, typename D = long,
           typename E = long, typename F = long>
 inline long Call(long number, A a = 0, B b = 0, C c = 0, D d = 0, E e = 0, F f = 0) {

@@ -19,15 +19,15 @@ struct ChildWork {
   char* const* envp;
   const std::pair<int, int>* fds;
   size_t fd_count;
-  // Of the child, in the parent's memory. Volatile: to the compiler nothing that happens in a function
-  // that does not return is seen by anybody.
-  volatile int error;
+  int error;  // of the child
 };
 
-// In a function of its own that never returns: the child has the parent's stack, and what it does to
-// the frames above this one would be found there by the parent.
-[[noreturn]] __attribute__((noinline, no_sanitize("address", "thread", "undefined"))) void RunChild(
-    ChildWork* work) {
+// For a few system calls.
+constexpr size_t kStackBytes = 8192;
+
+// In the parent's memory, on a stack of its own, and never to return: it must end without being seen.
+__attribute__((no_sanitize("address", "thread", "undefined"))) void RunChild(void* argument) {
+  auto* const work = static_cast<ChildWork*>(argument);
   // But 32 and 33, libc's own: sigfillset(3).
   const uint64_t all = ~(uint64_t{3} << 31);
   long result = raw::Call(SYS_rt_sigprocmask, SIG_SETMASK, &all, nullptr, sizeof(all));
@@ -39,13 +39,6 @@ struct ChildWork {
   if (result >= 0) result = raw::Call(SYS_execve, work->program, work->argv, work->envp);
   work->error = static_cast<int>(-result);
   while (true) raw::Call(SYS_exit_group, 127);
-}
-
-__attribute__((noinline, no_sanitize("address", "thread", "undefined"))) long Clone(
-    clone_args* args, ChildWork* work) {
-  const long pid = raw::Invoke(SYS_clone3, reinterpret_cast<long>(args), sizeof(*args), 0, 0, 0, 0);
-  if (pid == 0) RunChild(work);
-  return pid;
 }
 
 }  // namespace
@@ -69,7 +62,10 @@ absl::StatusOr<SpawnedProcess> SpawnProcess(const SpawnRequest& request) {
     args.flags |= CLONE_INTO_CGROUP;
     args.cgroup = static_cast<uint64_t>(request.cgroup2_dir.get());
   }
-  const long pid = Clone(&args, &work);
+  alignas(16) char stack[kStackBytes];
+  args.stack = reinterpret_cast<uintptr_t>(stack);
+  args.stack_size = sizeof(stack);
+  const long pid = raw::InvokeClone(&args, sizeof(args), &RunChild, &work);
   if (pid < 0) {
     const int error = static_cast<int>(-pid);
     if (error == ENODEV) return absl::NotFoundError("spawn: the control group is gone");
