@@ -84,7 +84,7 @@ absl::Status SpecEditor::Edit(SpecActor actor, const EditFunction& edit) {
     return applied;
   }
   step.digest_before = digest_;
-  digest_ = digests_.Update(patch, std::as_const(shadow_).json());
+  if (!patch.empty()) digest_ = digests_.Update(patch, std::as_const(shadow_).json());
   step.digest_after = digest_;
   step.duration = options_.clock() - start;
   journal_.Append(std::move(step));

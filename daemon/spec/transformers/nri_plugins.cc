@@ -56,17 +56,23 @@ class PluginPass {
     const absl::StatusOr<std::vector<std::string>> devices =
         RequestedCdiDevices(request_, editor_.spec());
     if (!devices.ok()) return devices.status();
+    nri::CreateContainerRequest question;
+    *question.mutable_pod() = PodOf(subject, editor_.spec());
+    *question.mutable_container() = DescribeContainer(editor_.spec(), subject, *devices);
+    std::string described = editor_.journal().final_digest();
     nri::ValidateContainerAdjustmentRequest whole;
-    *whole.mutable_pod() = PodOf(subject, editor_.spec());
-    *whole.mutable_container() = DescribeContainer(editor_.spec(), subject, *devices);
+    *whole.mutable_pod() = question.pod();
+    *whole.mutable_container() = question.container();
 
     for (size_t i = 0; i < calls.plugins().size(); ++i) {
       const PluginInfo& plugin = calls.plugins()[i];
       const std::string name = plugin.QualifiedName();
       const auto ask = [&](SpecEdit& edit) -> absl::Status {
-        nri::CreateContainerRequest question;
-        *question.mutable_pod() = whole.pod();
-        *question.mutable_container() = DescribeContainer(edit.spec, subject, *devices);
+        // Most plugins change nothing, and the description of a long seccomp policy is long.
+        if (described != editor_.journal().final_digest()) {
+          *question.mutable_container() = DescribeContainer(edit.spec, subject, *devices);
+          described = editor_.journal().final_digest();
+        }
         const absl::StatusOr<CreateAnswer> answer = calls.CreateContainer(i, question);
         if (!answer.ok()) return answer.status();
         if (answer->outcome == PluginOutcome::kNotSubscribed) return absl::OkStatus();
