@@ -115,12 +115,11 @@ void FakePlugin::TakeFrame(uint32_t stream, const std::string& payload) {
   const std::string data = pending.substr(kTtrpcHeaderBytes, header.length);
   pending.clear();
   if (header.type == TtrpcType::kRequest) {
-    handlers_.emplace_back([this, header, data] { TakeRequest(header, data); });
     // In order, unless a handler takes long.
-    const bool slow = options_.handlers.contains("slow");
-    if (!slow) {
-      handlers_.back().join();
-      handlers_.pop_back();
+    if (options_.handlers.contains("slow")) {
+      handlers_.emplace_back([this, header, data] { TakeRequest(header, data); });
+    } else {
+      TakeRequest(header, data);
     }
     return;
   }

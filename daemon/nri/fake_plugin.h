@@ -25,7 +25,8 @@ namespace ocid {
 
 class FakePlugin {
  public:
-  // Called on a thread of its own for each request. The payload of the answer, or an error.
+  // The payload of the answer, or an error. Called on the thread that reads; where there is a handler for
+  // "slow", each call has a thread of its own, and may call the daemon.
   using Handler = std::function<ttrpc::Response(const ttrpc::Request& request)>;
 
   struct Options {

@@ -2,6 +2,7 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -11,9 +12,9 @@
 #include <cstring>
 #include <thread>
 #include <utility>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "daemon/base/log_context.h"
 #include "proto/internal/nri/ttrpc.pb.h"
 
 namespace ocid {
@@ -41,15 +42,22 @@ struct PluginChannel::PendingCall {
 std::shared_ptr<PluginChannel> PluginChannel::Start(UniqueFd socket, Callbacks callbacks) {
   std::shared_ptr<PluginChannel> channel(
       new PluginChannel(std::move(socket), std::move(callbacks)));
+  epoll_event event = {.events = EPOLLIN | EPOLLONESHOT, .data = {}};
+  if (epoll_ctl(channel->epoll_.get(), EPOLL_CTL_ADD, channel->socket_.get(), &event) != 0) {
+    channel->Close(absl::StrCat("epoll: ", std::strerror(errno)));
+  }
   std::thread([channel] {
     pthread_setname_np(pthread_self(), "nri plugin");
-    channel->Read();
+    channel->Watch();
   }).detach();
   return channel;
 }
 
 PluginChannel::PluginChannel(UniqueFd socket, Callbacks callbacks)
-    : socket_(std::move(socket)), callbacks_(std::move(callbacks)) {}
+    : socket_(std::move(socket)),
+      epoll_(epoll_create1(EPOLL_CLOEXEC)),
+      callbacks_(std::move(callbacks)),
+      buffer_(kReadBytes) {}
 
 PluginChannel::~PluginChannel() = default;
 
@@ -92,6 +100,7 @@ RpcResult PluginChannel::Call(std::string_view method, std::string_view payload,
       MutexLock lock(mutex_);
       if (closed_) return {.kind = RpcResult::Kind::kLost, .message = close_reason_};
       pending_.emplace(stream, &call);
+      WakeOn(0);  // the channel's thread sleeps on when the answer comes: Await reads it
     }
     sent = Send(kMuxPluginStream,
                 {.length = static_cast<uint32_t>(data.size()),
@@ -99,12 +108,8 @@ RpcResult PluginChannel::Call(std::string_view method, std::string_view payload,
                  .type = TtrpcType::kRequest},
                 data, deadline);
   }
+  if (sent) Await(call, deadline);
   MutexLock lock(mutex_);
-  while (sent && !call.answered) {
-    const absl::Duration left = deadline - absl::Now();
-    if (left <= absl::ZeroDuration()) break;
-    call.done.WaitFor(mutex_, left);
-  }
   if (call.answered) return std::move(call.result);
   pending_.erase(stream);
   return {.kind = RpcResult::Kind::kTimeout,
@@ -135,11 +140,8 @@ bool PluginChannel::SendAll(iovec* parts, size_t count, absl::Time deadline) {
     ssize_t sent = sendmsg(socket_.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent < 0 && errno == EINTR) continue;
     if (sent < 0 && errno == EAGAIN) {
-      const absl::Duration left = deadline - absl::Now();
-      pollfd writable = {.fd = socket_.get(), .events = POLLOUT, .revents = 0};
-      const auto wait = static_cast<int>(absl::ToInt64Milliseconds(absl::Ceil(
-          std::max(left, absl::ZeroDuration()), absl::Milliseconds(1))));
-      if (left > absl::ZeroDuration() && poll(&writable, 1, wait) >= 0) continue;
+      WakeOn(EPOLLIN);  // the peer may have to be read before it reads
+      if (WaitFor(POLLOUT, deadline)) continue;
       // What was sent of the message cannot be taken back.
       Close("it does not read what it is sent");
       return false;
@@ -159,32 +161,30 @@ bool PluginChannel::SendAll(iovec* parts, size_t count, absl::Time deadline) {
   return true;
 }
 
-void PluginChannel::Read() {
-  std::vector<char> buffer(kReadBytes);
-  const auto on_response = [this](const TtrpcHeader& header, std::string_view data) {
-    return TakeResponse(header, data);
+bool PluginChannel::WaitFor(int16_t events, absl::Time deadline) const {
+  const absl::Duration left = deadline - absl::Now();
+  if (left <= absl::ZeroDuration()) return false;
+  pollfd wait = {.fd = socket_.get(), .events = events, .revents = 0};
+  // An interruption is no reason to give up: whoever asks looks at the socket again.
+  poll(&wait, 1, static_cast<int>(absl::ToInt64Milliseconds(absl::Ceil(left, absl::Milliseconds(1)))));
+  return true;
+}
+
+void PluginChannel::Watch() {
+  const auto ended = [this] {
+    MutexLock lock(mutex_);
+    return closed_ && !reading_;
   };
-  const auto on_request = [this](const TtrpcHeader& header, std::string_view data) {
-    return TakeRequest(header, data);
-  };
-  while (true) {
-    const ssize_t got = recv(socket_.get(), buffer.data(), buffer.size(), 0);
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) {
-      Close(got == 0 ? "the plugin closed the connection"
-                     : absl::StrCat("read: ", std::strerror(errno)));
-      break;
+  while (!ended()) {
+    epoll_event event;
+    epoll_wait(epoll_.get(), &event, 1, -1);
+    {
+      MutexLock lock(mutex_);
+      if (reading_ || closed_) continue;  // a call was faster, and ends with EndReading
+      reading_ = true;
     }
-    const absl::Status taken =
-        mux_.Feed({buffer.data(), static_cast<size_t>(got)},
-                  [&](uint32_t stream, std::string_view bytes) {
-                    return stream == kMuxPluginStream ? responses_.Feed(bytes, on_response)
-                                                      : requests_.Feed(bytes, on_request);
-                  });
-    if (!taken.ok()) {
-      Close(absl::StrCat("protocol error: ", taken.message()));
-      break;
-    }
+    Read();
+    EndReading();
   }
   std::string reason;
   {
@@ -192,6 +192,59 @@ void PluginChannel::Read() {
     reason = close_reason_;
   }
   callbacks_.on_closed(reason);
+}
+
+void PluginChannel::Await(PendingCall& call, absl::Time deadline) {
+  {
+    MutexLock lock(mutex_);
+    while (reading_ && !call.answered) {
+      // Whoever reads takes this answer as well, and when it stops, the channel's thread does.
+      const absl::Duration left = deadline - absl::Now();
+      if (left <= absl::ZeroDuration()) return;
+      call.done.WaitFor(mutex_, left);
+    }
+    if (call.answered) return;
+    reading_ = true;
+  }
+  const auto answered = [&] {
+    MutexLock lock(mutex_);
+    return call.answered;
+  };
+  while (!answered() && WaitFor(POLLIN, deadline)) Read();
+  EndReading();
+}
+
+void PluginChannel::EndReading() {
+  MutexLock lock(mutex_);
+  reading_ = false;
+  WakeOn(EPOLLIN);  // at once where something is there, and where the connection has ended
+}
+
+void PluginChannel::WakeOn(uint32_t events) {
+  epoll_event event = {.events = events | EPOLLONESHOT, .data = {}};
+  epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, socket_.get(), &event);
+}
+
+void PluginChannel::Read() {
+  const ssize_t got = recv(socket_.get(), buffer_.data(), buffer_.size(), MSG_DONTWAIT);
+  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  if (got <= 0) {
+    return Close(got == 0 ? "the plugin closed the connection"
+                          : absl::StrCat("read: ", std::strerror(errno)));
+  }
+  const auto on_response = [this](const TtrpcHeader& header, std::string_view data) {
+    return TakeResponse(header, data);
+  };
+  const auto on_request = [this](const TtrpcHeader& header, std::string_view data) {
+    return TakeRequest(header, data);
+  };
+  const absl::Status taken =
+      mux_.Feed({buffer_.data(), static_cast<size_t>(got)},
+                [&](uint32_t stream, std::string_view bytes) {
+                  return stream == kMuxPluginStream ? responses_.Feed(bytes, on_response)
+                                                    : requests_.Feed(bytes, on_request);
+                });
+  if (!taken.ok()) Close(absl::StrCat("protocol error: ", taken.message()));
 }
 
 absl::Status PluginChannel::TakeResponse(const TtrpcHeader& header, std::string_view data) {
@@ -237,6 +290,7 @@ absl::Status PluginChannel::TakeRequest(const TtrpcHeader& header, std::string_v
   if (request.service() != kRuntimeService) {
     return refuse(kTtrpcUnimplemented, absl::StrCat("service ", request.service()));
   }
+  const ScopedLogContext nobody(nullptr);  // what the plugin wants is no part of the call that reads it
   callbacks_.on_request(request.method(), std::move(*request.mutable_payload()),
                         [weak = weak_from_this(), stream = header.stream](const RpcResult& result) {
                           if (const auto self = weak.lock()) self->Answer(stream, result);
