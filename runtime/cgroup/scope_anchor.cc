@@ -6,44 +6,99 @@
 #include <linux/sched.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "runtime/base/raw_syscall.h"
 #include "runtime/cgroup/cgroup_files.h"
+
+// anchor_program.cc, put into this program by the linker (BUILD.bazel).
+extern "C" const char ocid_anchor_program_begin[];
+extern "C" const char ocid_anchor_program_end[];
 
 namespace ocid {
 namespace {
 
-// After the fork of a program with threads: system calls only.
-[[noreturn]] void Anchor(int release) {
-  // All but `release`: this process must not keep a socket or a lock of the daemon's open.
-  if (release > 0) ::syscall(SYS_close_range, 0, release - 1, 0);
-  ::syscall(SYS_close_range, release + 1, ~0U, 0);
-  char byte = 0;
-  while (::syscall(SYS_read, release, &byte, 1) < 0 && errno == EINTR) {
+// linux/memfd.h since 6.3; before it, every memfd may be executed.
+constexpr unsigned kMemfdExec = 0x0010;
+
+absl::StatusOr<UniqueFd> MakeProgram() {
+  constexpr char kName[] = "the anchor's program";
+  UniqueFd written(::memfd_create("ocid-anchor", MFD_CLOEXEC | MFD_ALLOW_SEALING | kMemfdExec));
+  if (!written.valid() && errno == EINVAL) {
+    written.reset(::memfd_create("ocid-anchor", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   }
-  ::syscall(SYS_exit_group, 0);
-  __builtin_unreachable();
+  if (!written.valid()) return CgroupError("make", kName, errno);
+  const auto size = static_cast<size_t>(ocid_anchor_program_end - ocid_anchor_program_begin);
+  if (::write(written.get(), ocid_anchor_program_begin, size) != static_cast<ssize_t>(size)) {
+    return CgroupError("write", kName, errno);
+  }
+  constexpr int kSeals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+  if (::fcntl(written.get(), F_ADD_SEALS, kSeals) != 0) return CgroupError("seal", kName, errno);
+  // A descriptor that is open for writing would make execve fail with ETXTBSY.
+  const std::string path = absl::StrCat("/proc/self/fd/", written.get());
+  UniqueFd readable(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!readable.valid()) return CgroupError("open", kName, errno);
+  return readable;
+}
+
+// What the child needs, in the parent's memory.
+struct ChildWork {
+  int program;
+  int release;
+  int error;  // of the child
+};
+
+// For a few system calls.
+constexpr size_t kStackBytes = 8192;
+
+// In the parent's memory, on a stack of its own, and never to return: it must end without being seen.
+__attribute__((no_sanitize("address", "thread", "undefined"))) void RunChild(void* argument) {
+  auto* const work = static_cast<ChildWork*>(argument);
+  static const char* const kArguments[] = {"ocid-anchor", nullptr};
+  long result = raw::Call(SYS_dup3, work->release, STDIN_FILENO, 0);
+  // It must not keep a socket or a lock of this program's open.
+  if (result >= 0) result = raw::Call(SYS_close_range, 1, ~0U, CLOSE_RANGE_CLOEXEC);
+  if (result >= 0) {
+    result = raw::Call(SYS_execveat, work->program, "", kArguments, kArguments + 1, AT_EMPTY_PATH);
+  }
+  work->error = static_cast<int>(-result);
+  while (true) raw::Call(SYS_exit_group, 127);
 }
 
 }  // namespace
 
 absl::StatusOr<ScopeAnchor> ScopeAnchor::Start() {
+  static const absl::StatusOr<UniqueFd> program = MakeProgram();
+  if (!program.ok()) return program.status();
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) return CgroupError("make", "a pipe", errno);
-  const UniqueFd release(ends[0]);
+  UniqueFd release(ends[0]);
   UniqueFd hold(ends[1]);
+  if (release.get() == STDIN_FILENO) {  // dup3 onto itself is an error
+    release.reset(::fcntl(ends[0], F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
+  }
+  ChildWork work = {program->get(), release.get(), 0};
   int pidfd = -1;
   clone_args args{};
-  // No exit signal: a SIGCHLD, or a wait for any child, elsewhere in the program is not for this
-  // one.
-  args.flags = CLONE_PIDFD | CLONE_CLEAR_SIGHAND;
+  // Until it executes its program the child has this one's memory, which is not copied: of a large
+  // program that takes as long as systemd does.
+  args.flags = CLONE_VM | CLONE_VFORK | CLONE_PIDFD | CLONE_CLEAR_SIGHAND;
   args.pidfd = reinterpret_cast<uintptr_t>(&pidfd);
-  const long pid = ::syscall(SYS_clone3, &args, sizeof(args));
-  if (pid == 0) Anchor(release.get());
-  if (pid < 0) return CgroupError("start", "the anchor of a scope", errno);
-  return ScopeAnchor(static_cast<pid_t>(pid), UniqueFd(pidfd), std::move(hold));
+  args.exit_signal = SIGCHLD;  // execve would make it that
+  alignas(16) char stack[kStackBytes];
+  args.stack = reinterpret_cast<uintptr_t>(stack);
+  args.stack_size = sizeof(stack);
+  const long pid = raw::InvokeClone(&args, sizeof(args), &RunChild, &work);
+  if (pid < 0) return CgroupError("start", "the anchor of a scope", static_cast<int>(-pid));
+  ScopeAnchor anchor(static_cast<pid_t>(pid), UniqueFd(pidfd), std::move(hold));
+  if (work.error != 0) return CgroupError("execute", "the anchor of a scope", work.error);
+  return anchor;
 }
 
 bool ScopeAnchor::Alive() const {

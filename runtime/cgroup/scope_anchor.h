@@ -2,8 +2,8 @@
 //
 // systemd refuses a scope without a process, and the container's first process is to be born in the
 // scope's cgroup, which does not exist before. The anchor holds the scope open in between. It is a
-// bare fork that blocks in read(2), runs no code of this program but system calls, and ends when
-// the anchor is released, destroyed, or this process dies. Thread-compatible.
+// small program of its own that blocks in read(2), and ends when the anchor is released, destroyed, or this
+// process dies. Thread-compatible. Start blocks until that program is executed, some 100 microseconds.
 #ifndef OCID_RUNTIME_CGROUP_SCOPE_ANCHOR_H_
 #define OCID_RUNTIME_CGROUP_SCOPE_ANCHOR_H_
 

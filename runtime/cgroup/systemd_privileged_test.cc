@@ -196,6 +196,7 @@ TEST_F(SystemdTest, ALiveUnitIsNotTakenOverAndAFailedOneIs) {
   EXPECT_EQ(GetReason(second.status()), "CGROUP_BUSY") << second.status();
   EXPECT_EQ(Show("ocid-web.scope", "ActiveState"), "active") << "it is not disturbed";
   EXPECT_TRUE(first->Remove(kTimeout).ok());
+  ASSERT_TRUE(GoesAway("ocid-web.scope"));
   // A scope that runs into its time limit fails, and this one keeps its name then.
   const auto anchor = ScopeAnchor::Start();
   ASSERT_TRUE(anchor.ok());

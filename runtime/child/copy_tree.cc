@@ -9,7 +9,7 @@
 
 #include <cstdint>
 
-#include "runtime/child/raw_syscall.h"
+#include "runtime/base/raw_syscall.h"
 
 namespace ocid {
 namespace {

@@ -4,8 +4,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "runtime/base/raw_syscall.h"
 #include "runtime/child/path_walk.h"
-#include "runtime/child/raw_syscall.h"
 
 namespace ocid {
 namespace {

@@ -14,7 +14,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
-#include "runtime/child/raw_syscall.h"
+#include "runtime/base/raw_syscall.h"
 #include "runtime/child/seccomp_steps.h"
 #include "runtime/child/step_machine.h"
 

@@ -2,7 +2,7 @@
 #ifndef OCID_RUNTIME_CHILD_STEP_MACHINE_H_
 #define OCID_RUNTIME_CHILD_STEP_MACHINE_H_
 
-#include "runtime/child/raw_syscall.h"
+#include "runtime/base/raw_syscall.h"
 #include "runtime/child/string_vector.h"
 #include "runtime/plan/plan_format.h"
 

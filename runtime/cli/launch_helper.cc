@@ -7,8 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "runtime/base/raw_syscall.h"
 #include "runtime/base/unique_fd.h"
-#include "runtime/child/raw_syscall.h"
 #include "runtime/cli/fd_message.h"
 #include "runtime/cli/launch_protocol.h"
 #include "runtime/launch/launcher.h"

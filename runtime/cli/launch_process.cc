@@ -18,7 +18,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "runtime/base/error_details.h"
-#include "runtime/child/raw_syscall.h"
+#include "runtime/base/raw_syscall.h"
 #include "runtime/cli/fd_message.h"
 #include "runtime/cli/launch_protocol.h"
 

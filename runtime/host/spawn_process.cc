@@ -7,7 +7,7 @@
 #include <sys/wait.h>
 
 #include "absl/strings/str_cat.h"
-#include "runtime/child/raw_syscall.h"
+#include "runtime/base/raw_syscall.h"
 
 namespace ocid {
 namespace {

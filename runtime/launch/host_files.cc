@@ -4,7 +4,7 @@
 #include <fcntl.h>
 #include <string.h>
 
-#include "runtime/child/raw_syscall.h"
+#include "runtime/base/raw_syscall.h"
 
 namespace ocid {
 

@@ -9,7 +9,7 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
-#include "runtime/child/raw_syscall.h"
+#include "runtime/base/raw_syscall.h"
 #include "runtime/child/setup_protocol.h"
 #include "runtime/child/string_vector.h"
 #include "runtime/launch/host_files.h"

@@ -12,8 +12,8 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 
+#include "runtime/base/raw_syscall.h"
 #include "runtime/child/execute_plan.h"
-#include "runtime/child/raw_syscall.h"
 #include "runtime/child/run_hook.h"
 #include "runtime/child/setup_protocol.h"
 #include "runtime/launch/host_steps.h"

@@ -12,7 +12,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
-#include "runtime/child/raw_syscall.h"
+#include "runtime/base/raw_syscall.h"
 #include "runtime/launch/host_files.h"
 #include "runtime/launch/host_steps.h"
 

@@ -6,7 +6,7 @@
 #include <sys/uio.h>
 #include <sys/un.h>
 
-#include "runtime/child/raw_syscall.h"
+#include "runtime/base/raw_syscall.h"
 #include "runtime/launch/host_files.h"
 
 namespace ocid {

@@ -4,8 +4,8 @@
 // Thread-safe; whether a call blocks is the call's own affair.
 //
 // Sources: syscall(2) for the calling conventions; each call's own page of section 2.
-#ifndef OCID_RUNTIME_CHILD_RAW_SYSCALL_H_
-#define OCID_RUNTIME_CHILD_RAW_SYSCALL_H_
+#ifndef OCID_RUNTIME_BASE_RAW_SYSCALL_H_
+#define OCID_RUNTIME_BASE_RAW_SYSCALL_H_
 
 #include <sys/syscall.h>
 
@@ -204,4 +204,4 @@ class Fd {
 
 }  // namespace ocid::raw
 
-#endif  // OCID_RUNTIME_CHILD_RAW_SYSCALL_H_
+#endif  // OCID_RUNTIME_BASE_RAW_SYSCALL_H_
