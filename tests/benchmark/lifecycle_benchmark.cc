@@ -5,8 +5,9 @@
 // Where systemd runs all of them have it make their cgroups: tests/run does this a second time in
 // tests/testing/with-systemd-ns.
 //
-// Every round times each subject once, in turn, so that a noisy moment of the machine hits all of
-// them alike; the ratio of the medians is the number to quote.
+// Every round times each subject once, in another order, so that a noisy moment of the machine hits all
+// of them alike, and what one leaves behind each of the others; the ratio of the medians is the number to
+// quote.
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -20,6 +21,8 @@
 #include <chrono>
 #include <cstdio>
 #include <functional>
+#include <numeric>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -44,12 +47,18 @@ double Percentile(std::vector<double> values, double fraction) {
   return values[static_cast<size_t>(fraction * static_cast<double>(values.size() - 1))];
 }
 
-// Runs every subject once a round, in turn, each round beginning with another: what one leaves for
-// systemd to clean up is on the time of the next.
+// Runs every subject once a round, each round in another order, the same in every run of the benchmark.
+// What one leaves for systemd to clean up is on the time of the next; and the kernel makes who moves a
+// process between cgroups wait for all CPUs, 5 to 12 ms, unless somebody did so shortly before. With one
+// order for all rounds these would always fall to the same subjects.
 void Measure(std::vector<Subject>& subjects) {
+  std::mt19937 random(1);
+  std::vector<size_t> order(subjects.size());
+  std::iota(order.begin(), order.end(), size_t{0});
   for (int round = -kWarmUps; round < kRounds; ++round) {
-    for (size_t i = 0; i < subjects.size(); ++i) {
-      Subject& subject = subjects[(i + static_cast<size_t>(round + kWarmUps)) % subjects.size()];
+    std::shuffle(order.begin(), order.end(), random);
+    for (const size_t index : order) {
+      Subject& subject = subjects[index];
       const auto begin = std::chrono::steady_clock::now();
       subject.run(round + kWarmUps);
       const std::chrono::duration<double, std::milli> taken =
