@@ -18,6 +18,7 @@ constexpr char kManagerPath[] = "/org/freedesktop/systemd1";
 constexpr char kManager[] = "org.freedesktop.systemd1.Manager";
 constexpr char kUnit[] = "org.freedesktop.systemd1.Unit";
 constexpr size_t kMaxIdle = 8;
+constexpr absl::Duration kWaitForReturn = absl::Milliseconds(20);
 
 absl::Status Filled(int result, const std::string& unit) {
   if (result >= 0) return absl::OkStatus();
@@ -37,6 +38,27 @@ std::optional<std::string> ReadControlGroup() {
     if (group.find("/..") == std::string::npos) return group;
   }
   return std::nullopt;
+}
+
+// While systemd executes itself anew (daemon-reexec) it is not on the bus, for some 50 milliseconds.
+bool HasLeftTheBus(const absl::Status& status) {
+  if (status.ok()) return false;
+  const ErrorMetadata metadata = GetErrorMetadata(status);
+  const auto error = metadata.find("error");
+  return error != metadata.end() && (error->second == SD_BUS_ERROR_NO_REPLY ||
+                                     error->second == SD_BUS_ERROR_SERVICE_UNKNOWN ||
+                                     error->second == SD_BUS_ERROR_NAME_HAS_NO_OWNER);
+}
+
+const absl::Status& StatusOf(const absl::Status& status) { return status; }
+const absl::Status& StatusOf(const absl::StatusOr<std::string>& result) { return result.status(); }
+
+bool IsInUnit(pid_t pid, const std::string& unit) {
+  std::ifstream file(absl::StrCat("/proc/", pid, "/cgroup"));
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with("0::") && line.ends_with(absl::StrCat("/", unit))) return true;
+  }
+  return false;
 }
 
 }  // namespace
@@ -87,6 +109,18 @@ SystemdClient::SystemdClient(absl::Duration timeout) : timeout_(timeout) {}
 
 SystemdClient::~SystemdClient() = default;
 
+// For requests that may be made twice.
+template <typename Request>
+auto SystemdClient::Insist(const Request& request) {
+  const Deadline deadline(timeout_);
+  auto answer = request();
+  while (HasLeftTheBus(StatusOf(answer)) && !deadline.Passed()) {
+    absl::SleepFor(kWaitForReturn);
+    answer = request();
+  }
+  return answer;
+}
+
 absl::StatusOr<std::unique_ptr<SystemdClient>> SystemdClient::Open(absl::Duration timeout,
                                                                    Use use) {
   std::unique_ptr<SystemdClient> client(new SystemdClient(timeout));
@@ -105,9 +139,11 @@ absl::StatusOr<std::unique_ptr<SystemdClient>> SystemdClient::Open(absl::Duratio
 }
 
 absl::StatusOr<std::string> SystemdClient::AskControlGroup() {
-  const absl::StatusOr<Lease> lease = Lease::Take(*this);
-  if (!lease.ok()) return lease.status();
-  return (*lease)->GetString(kManagerPath, kManager, "ControlGroup", Deadline(timeout_));
+  return Insist([&]() -> absl::StatusOr<std::string> {
+    const absl::StatusOr<Lease> lease = Lease::Take(*this);
+    if (!lease.ok()) return lease.status();
+    return (*lease)->GetString(kManagerPath, kManager, "ControlGroup", Deadline(timeout_));
+  });
 }
 
 void SystemdClient::Connect() {
@@ -117,7 +153,7 @@ void SystemdClient::Connect() {
 
 absl::Status SystemdClient::StartScope(const std::string& unit, pid_t pid,
                                        const std::vector<UnitProperty>& properties) {
-  const absl::Status first = StartOnce(unit, pid, properties);
+  const absl::Status first = StartInsistently(unit, pid, properties);
   if (!absl::IsAlreadyExists(first)) return first;
   const absl::StatusOr<std::string> state = ActiveState(unit);
   if (state.ok() && *state != "failed" && *state != "inactive") {
@@ -127,7 +163,20 @@ absl::Status SystemdClient::StartScope(const std::string& unit, pid_t pid,
   // A failed unit keeps its name until it is reset. It may go by itself meanwhile.
   const absl::Status reset = ResetFailed(unit);
   if (!reset.ok() && !absl::IsNotFound(reset)) return reset;
-  return StartOnce(unit, pid, properties);
+  return StartInsistently(unit, pid, properties);
+}
+
+absl::Status SystemdClient::StartInsistently(const std::string& unit, pid_t pid,
+                                             const std::vector<UnitProperty>& properties) {
+  const Deadline deadline(timeout_);
+  absl::Status started = StartOnce(unit, pid, properties);
+  while (HasLeftTheBus(started) && !deadline.Passed()) {
+    absl::SleepFor(kWaitForReturn);
+    started = StartOnce(unit, pid, properties);
+    // Of the first time, with nobody told: what holds the process has all its properties.
+    if (absl::IsAlreadyExists(started) && IsInUnit(pid, unit)) return absl::OkStatus();
+  }
+  return started;
 }
 
 absl::Status SystemdClient::StartOnce(const std::string& unit, pid_t pid,
@@ -154,26 +203,30 @@ absl::Status SystemdClient::StartOnce(const std::string& unit, pid_t pid,
 }
 
 absl::Status SystemdClient::ResetFailed(const std::string& unit) {
-  const absl::StatusOr<Lease> lease = Lease::Take(*this);
-  if (!lease.ok()) return lease.status();
-  const absl::StatusOr<BusMessage> request = (*lease)->NewCall("ResetFailedUnit");
-  if (!request.ok()) return request.status();
-  const absl::Status filled =
-      Filled(sd_bus_message_append(request->get(), "s", unit.c_str()), unit);
-  if (!filled.ok()) return filled;
-  return (*lease)->Call(*request, unit, Deadline(timeout_)).status();
+  return Insist([&]() -> absl::Status {
+    const absl::StatusOr<Lease> lease = Lease::Take(*this);
+    if (!lease.ok()) return lease.status();
+    const absl::StatusOr<BusMessage> request = (*lease)->NewCall("ResetFailedUnit");
+    if (!request.ok()) return request.status();
+    const absl::Status filled =
+        Filled(sd_bus_message_append(request->get(), "s", unit.c_str()), unit);
+    if (!filled.ok()) return filled;
+    return (*lease)->Call(*request, unit, Deadline(timeout_)).status();
+  });
 }
 
 absl::Status SystemdClient::StopUnit(const std::string& unit) {
-  const absl::StatusOr<Lease> lease = Lease::Take(*this);
-  if (!lease.ok()) return lease.status();
-  const absl::StatusOr<BusMessage> request = (*lease)->NewCall("StopUnit");
-  if (!request.ok()) return request.status();
-  const absl::Status filled =
-      Filled(sd_bus_message_append(request->get(), "ss", unit.c_str(), "replace"), unit);
-  if (!filled.ok()) return filled;
-  const absl::Status stopped = (*lease)->CallJob(*request, unit, Deadline(timeout_));
-  return absl::IsNotFound(stopped) ? absl::OkStatus() : stopped;
+  return Insist([&]() -> absl::Status {
+    const absl::StatusOr<Lease> lease = Lease::Take(*this);
+    if (!lease.ok()) return lease.status();
+    const absl::StatusOr<BusMessage> request = (*lease)->NewCall("StopUnit");
+    if (!request.ok()) return request.status();
+    const absl::Status filled =
+        Filled(sd_bus_message_append(request->get(), "ss", unit.c_str(), "replace"), unit);
+    if (!filled.ok()) return filled;
+    const absl::Status stopped = (*lease)->CallJob(*request, unit, Deadline(timeout_));
+    return absl::IsNotFound(stopped) ? absl::OkStatus() : stopped;
+  });
 }
 
 void SystemdClient::RequestStop(const std::string& unit) {
@@ -187,37 +240,41 @@ void SystemdClient::RequestStop(const std::string& unit) {
 
 absl::Status SystemdClient::SetProperties(const std::string& unit,
                                           const std::vector<UnitProperty>& properties) {
-  const absl::StatusOr<Lease> lease = Lease::Take(*this);
-  if (!lease.ok()) return lease.status();
-  const absl::StatusOr<BusMessage> request = (*lease)->NewCall("SetUnitProperties");
-  if (!request.ok()) return request.status();
-  sd_bus_message* const message = request->get();
-  // Until the unit ends: a scope of ours does not outlive this boot anyway.
-  int result = sd_bus_message_append(message, "sb", unit.c_str(), /*runtime=*/1);
-  if (result >= 0) result = sd_bus_message_open_container(message, 'a', "(sv)");
-  absl::Status filled = Filled(result, unit);
-  if (!filled.ok()) return filled;
-  filled = AppendProperties(message, properties);
-  if (!filled.ok()) return filled;
-  filled = Filled(sd_bus_message_close_container(message), unit);
-  if (!filled.ok()) return filled;
-  return (*lease)->Call(*request, unit, Deadline(timeout_)).status();
+  return Insist([&]() -> absl::Status {
+    const absl::StatusOr<Lease> lease = Lease::Take(*this);
+    if (!lease.ok()) return lease.status();
+    const absl::StatusOr<BusMessage> request = (*lease)->NewCall("SetUnitProperties");
+    if (!request.ok()) return request.status();
+    sd_bus_message* const message = request->get();
+    // Until the unit ends: a scope of ours does not outlive this boot anyway.
+    int result = sd_bus_message_append(message, "sb", unit.c_str(), /*runtime=*/1);
+    if (result >= 0) result = sd_bus_message_open_container(message, 'a', "(sv)");
+    absl::Status filled = Filled(result, unit);
+    if (!filled.ok()) return filled;
+    filled = AppendProperties(message, properties);
+    if (!filled.ok()) return filled;
+    filled = Filled(sd_bus_message_close_container(message), unit);
+    if (!filled.ok()) return filled;
+    return (*lease)->Call(*request, unit, Deadline(timeout_)).status();
+  });
 }
 
 absl::StatusOr<std::string> SystemdClient::ActiveState(const std::string& unit) {
-  const absl::StatusOr<Lease> lease = Lease::Take(*this);
-  if (!lease.ok()) return lease.status();
-  const Deadline deadline(timeout_);
-  const absl::StatusOr<BusMessage> request = (*lease)->NewCall("GetUnit");
-  if (!request.ok()) return request.status();
-  absl::Status filled = Filled(sd_bus_message_append(request->get(), "s", unit.c_str()), unit);
-  if (!filled.ok()) return filled;
-  const absl::StatusOr<BusMessage> reply = (*lease)->Call(*request, unit, deadline);
-  if (!reply.ok()) return reply.status();
-  const char* path = nullptr;
-  filled = Filled(sd_bus_message_read(reply->get(), "o", &path), unit);
-  if (!filled.ok()) return filled;
-  return (*lease)->GetString(path, kUnit, "ActiveState", deadline);
+  return Insist([&]() -> absl::StatusOr<std::string> {
+    const absl::StatusOr<Lease> lease = Lease::Take(*this);
+    if (!lease.ok()) return lease.status();
+    const Deadline deadline(timeout_);
+    const absl::StatusOr<BusMessage> request = (*lease)->NewCall("GetUnit");
+    if (!request.ok()) return request.status();
+    absl::Status filled = Filled(sd_bus_message_append(request->get(), "s", unit.c_str()), unit);
+    if (!filled.ok()) return filled;
+    const absl::StatusOr<BusMessage> reply = (*lease)->Call(*request, unit, deadline);
+    if (!reply.ok()) return reply.status();
+    const char* path = nullptr;
+    filled = Filled(sd_bus_message_read(reply->get(), "o", &path), unit);
+    if (!filled.ok()) return filled;
+    return (*lease)->GetString(path, kUnit, "ActiveState", deadline);
+  });
 }
 
 absl::Duration SystemdClient::TimeSpent() const {

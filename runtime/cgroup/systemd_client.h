@@ -2,7 +2,8 @@
 //
 // The system bus as root, the user's bus otherwise. Each request takes an idle connection or makes
 // one, so that a slow request holds up no other; a connection that broke (the bus was restarted) is
-// replaced. Thread-safe. Calls block until systemd has answered, and where said until it has done
+// replaced, and what systemd did not answer because it executes itself anew (daemon-reexec) is asked again
+// when it is back. Thread-safe. Calls block until systemd has answered, and where said until it has done
 // the job, at most for the timeout that Open was given. Errors: SYSTEMD_FAILED, with "unit" and the
 // D-Bus "error"; DEADLINE_EXCEEDED when systemd was too slow, UNAVAILABLE when there is no bus.
 // Sources: org.freedesktop.systemd1(5), sd-bus(3), systemd.io/CONTROL_GROUP_INTERFACE.
@@ -69,6 +70,10 @@ class SystemdClient {
   explicit SystemdClient(absl::Duration timeout);
 
   class Lease;
+  template <typename Request>
+  auto Insist(const Request& request);
+  absl::Status StartInsistently(const std::string& unit, pid_t pid,
+                                const std::vector<UnitProperty>& properties);
   absl::Status StartOnce(const std::string& unit, pid_t pid,
                          const std::vector<UnitProperty>& properties);
   absl::StatusOr<std::string> AskControlGroup();

@@ -6,6 +6,7 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -277,6 +278,26 @@ TEST_F(SystemdTest, TheBusMayBeRestarted) {
   const auto cgroup = Create("{}");
   ASSERT_NE(cgroup, nullptr);
   EXPECT_TRUE(cgroup->Remove(kTimeout).ok());
+}
+
+TEST_F(SystemdTest, ScopesAreMadeWhileSystemdExecutesItselfAnew) {
+  std::atomic<bool> done = false;
+  std::thread administrator([&] {
+    while (!done) {
+      EXPECT_EQ(::system("systemctl daemon-reexec"), 0);
+      ::usleep(50000);
+    }
+  });
+  for (int round = 0; round < 60; ++round) {
+    const auto cgroup = Create(R"({"devices": [{"allow": false, "access": "rwm"}]})");
+    if (cgroup == nullptr) break;
+    const auto open_null = [] { return ::open("/dev/null", O_RDWR) >= 0 ? 1 : 0; };
+    EXPECT_EQ(CgroupChild(*cgroup, open_null).Wait(), 0) << "round " << round;
+    const absl::Status removed = cgroup->Remove(kTimeout);
+    EXPECT_TRUE(removed.ok()) << removed;
+  }
+  done = true;
+  administrator.join();
 }
 
 TEST_F(SystemdTest, ManyScopesComeAndGoAtOnce) {
