@@ -7,6 +7,7 @@
 #include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <memory>
 #include <semaphore>
 #include <string>
 
@@ -14,6 +15,10 @@ namespace ocid {
 namespace {
 
 using namespace std::chrono_literals;
+
+// Shared with the functions, one of which may run for a moment longer than the test.
+using Calls = std::counting_semaphore<100>;
+std::shared_ptr<Calls> NoCalls() { return std::make_shared<Calls>(0); }
 
 class DirectoryWatcherTest : public testing::Test {
  protected:
@@ -33,26 +38,26 @@ class DirectoryWatcherTest : public testing::Test {
 
 TEST_F(DirectoryWatcherTest, TellsOfWritesRenamesAndTheEnd) {
   std::ofstream file(directory_ + "/log");
-  std::counting_semaphore<100> called(0);
-  ASSERT_TRUE(watcher_->Watch(directory_, [&] { called.release(); }).ok());
+  const auto called = NoCalls();
+  ASSERT_TRUE(watcher_->Watch(directory_, [called] { called->release(); }).ok());
   file << "x" << std::flush;
-  EXPECT_TRUE(called.try_acquire_for(5s)) << "write";
+  EXPECT_TRUE(called->try_acquire_for(5s)) << "write";
   std::filesystem::rename(directory_ + "/log", directory_ + "/log.1");
-  EXPECT_TRUE(called.try_acquire_for(5s)) << "rename";
+  EXPECT_TRUE(called->try_acquire_for(5s)) << "rename";
   std::filesystem::remove_all(directory_);
-  EXPECT_TRUE(called.try_acquire_for(5s)) << "removal";
+  EXPECT_TRUE(called->try_acquire_for(5s)) << "removal";
 }
 
 TEST_F(DirectoryWatcherTest, WatchersOfOneDirectoryAreIndependent) {
-  std::counting_semaphore<100> first(0);
-  std::counting_semaphore<100> second(0);
-  const auto id = watcher_->Watch(directory_, [&] { first.release(); });
+  const auto first = NoCalls();
+  const auto second = NoCalls();
+  const auto id = watcher_->Watch(directory_, [first] { first->release(); });
   ASSERT_TRUE(id.ok());
-  ASSERT_TRUE(watcher_->Watch(directory_, [&] { second.release(); }).ok());
+  ASSERT_TRUE(watcher_->Watch(directory_, [second] { second->release(); }).ok());
   watcher_->Unwatch(*id);
   std::ofstream(directory_ + "/log") << "x";
-  EXPECT_TRUE(second.try_acquire_for(5s));
-  EXPECT_FALSE(first.try_acquire_for(0s));
+  EXPECT_TRUE(second->try_acquire_for(5s));
+  EXPECT_FALSE(first->try_acquire_for(0s));
 }
 
 TEST_F(DirectoryWatcherTest, AMissingDirectoryIsAnError) {
