@@ -87,7 +87,7 @@ absl::StatusOr<TreeManifest> ReadRootfs(BorrowedFd bundle, const std::string& di
 }  // namespace
 
 absl::StatusOr<Digest> UnpackBundle(ImageStore& store, const UnpackBundleRequest& request) {
-  absl::StatusOr<FreshOutput> output = FreshOutput::Begin(request.directory);
+  absl::StatusOr<FreshOutput> output = FreshOutput::Begin(request.directory, store.outputs());
   if (!output.ok()) return output.status();
   absl::StatusOr<std::unique_ptr<ImageHold>> hold = store.Hold(request.image, "");
   if (!hold.ok()) return hold.status();

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -12,6 +13,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "daemon/image/fresh_output.h"
 #include "daemon/image/layer_testing.h"
 #include "daemon/image/tree_manifest.h"
 #include "runtime/base/error_details.h"
@@ -72,6 +74,30 @@ TEST_F(BundleUnpackTest, ABundleHoldsTheWholeImageAndVerifies) {
   EXPECT_EQ(check.digest, *digest);
   EXPECT_EQ(BundleDigest(base_ + "/b").value(), *digest);
   EXPECT_TRUE(store_->Holders(store_->Get("web:1")->manifest).empty());
+}
+
+TEST_F(BundleUnpackTest, WhatAKilledDaemonLeftUnfinishedIsRemovedByTheNext) {
+  const pid_t killed = fork();
+  if (killed == 0) {
+    const auto output = FreshOutput::Begin(base_ + "/b", store_->outputs());
+    const bool made =
+        output.ok() && mkdirat(output->parent().get(), output->partial_name().c_str(), 0700) == 0;
+    _exit(made ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(killed, &status, 0), killed);
+  ASSERT_EQ(status, 0);
+  const auto count = [this] {
+    return std::distance(fs::directory_iterator(base_), fs::directory_iterator());
+  };
+  const auto with_the_half = count();
+  store_.reset();
+  store_ = ImageStore::Open({.directory = base_ + "/store", .limits = {}}).value();
+  EXPECT_EQ(count(), with_the_half - 1);
+  EXPECT_TRUE(store_->warnings().empty());
+  EXPECT_TRUE(fs::is_empty(base_ + "/store/outputs"));
+  EXPECT_TRUE(Unpack("b").ok());
+  EXPECT_TRUE(fs::is_empty(base_ + "/store/outputs"));
 }
 
 TEST_F(BundleUnpackTest, TheDigestIsTheContentsAndNotTheTravels) {

@@ -250,7 +250,7 @@ absl::Status WriteLayout(const ContentStore& content, const ImageRecord& image,
 }  // namespace
 
 absl::StatusOr<Digest> SaveImage(ImageStore& store, const SaveRequest& request) {
-  absl::StatusOr<FreshOutput> output = FreshOutput::Begin(request.path);
+  absl::StatusOr<FreshOutput> output = FreshOutput::Begin(request.path, store.outputs());
   if (!output.ok()) return output.status();
   absl::StatusOr<std::unique_ptr<ImageHold>> hold = store.Hold(request.image, "");
   if (!hold.ok()) return hold.status();

@@ -8,6 +8,7 @@
 #include <iterator>
 #include <utility>
 
+#include "daemon/image/fresh_output.h"
 #include "daemon/image/image_errors.h"
 #include "daemon/image/image_files.h"
 #include "daemon/image/image_import.h"
@@ -90,7 +91,14 @@ absl::StatusOr<std::unique_ptr<ImageStore>> ImageStore::Open(Options options) {
   }
   absl::Status emptied = RemoveTreeAt(store->directory_, "staging");
   if (!emptied.ok()) return emptied;
-  absl::StatusOr<std::unique_ptr<ContentStore>> content = 
+  absl::StatusOr<UniqueFd> outputs = OpenOrMakeDirectoryAt(store->directory_, "outputs");
+  if (!outputs.ok()) return outputs.status();
+  store->outputs_ = *std::move(outputs);
+  const absl::Status removed = FreshOutput::RemoveUnfinished(store->outputs_);
+  if (!removed.ok()) {
+    store->warnings_.push_back("what was left unfinished: " + std::string(removed.message()));
+  }
+  absl::StatusOr<std::unique_ptr<ContentStore>> content =
       ContentStore::Open(directory, store->options_.limits.blob_bytes);
   if (!content.ok()) return content.status();
   store->content_ = *std::move(content);

@@ -5,6 +5,7 @@
 //   DIR/blobs, ingest  content_store.h
 //   DIR/layers         layer_store.h
 //   DIR/staging        archives being read; emptied at Open
+//   DIR/outputs        notes of bundles and archives that are being written elsewhere (fresh_output.h)
 //
 // An image is recorded when all of its content is there, verified and unpacked, and synced to disk: a
 // crash before leaves content without a record, which the next import uses and the next prune removes.
@@ -156,7 +157,10 @@ class ImageStore {
   ContentStore& content() { return *content_; }
   const LayerStore& layers() const { return *layers_; }
   const ImageLimits& limits() const { return options_.limits; }
-  // What went wrong at Open and no error told: an index that could not be read was set aside.
+  // Where FreshOutput keeps its notes.
+  BorrowedFd outputs() const { return outputs_; }
+  // What went wrong at Open and no error told: an index that could not be read was set aside, half of a
+  // bundle could not be removed.
   const std::vector<std::string>& warnings() const { return warnings_; }
 
  private:
@@ -185,6 +189,7 @@ class ImageStore {
   const Options options_;
   UniqueFd directory_;
   UniqueFd lock_;
+  UniqueFd outputs_;
   std::unique_ptr<ContentStore> content_;
   std::unique_ptr<LayerStore> layers_;
   std::vector<std::string> warnings_;

@@ -5,6 +5,8 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
+import time
 
 import pytest
 
@@ -185,6 +187,48 @@ def test_a_pull_whose_daemon_is_killed_in_any_phase_goes_on(data, layout, tmp_pa
             proxy.close()
         store_is_whole(daemon)
         assert daemon.ctl("run", "--rm", "--image", reference, "after").stdout == "pulled\n"
+
+
+def test_a_load_whose_daemon_is_killed_in_any_phase_is_whole_or_not_there(layout):
+    with daemon_with() as daemon:
+        for phase, reached in PHASES.items():
+            daemon.ctl("image", "prune")
+            loading = daemon.spawn("image", "load", "--name", "web:v1", layout.path)
+            with contextlib.suppress(AssertionError, OSError):
+                wait_until(lambda: reached(daemon.root / "images") or loading.poll() is not None, what=phase)
+            daemon.kill()
+            loading.communicate()
+            daemon.start()
+            store_is_whole(daemon)
+            if json.loads(daemon.ctl("image", "list", "--format", "json").stdout):
+                assert daemon.ctl("run", "--rm", "--image", "web:v1", "after").stdout == "pulled\n"
+        daemon.ctl("image", "load", "--name", "web:v1", layout.path)
+        assert daemon.ctl("run", "--rm", "--image", "web:v1", "after").stdout == "pulled\n"
+
+
+def test_an_unpack_or_a_save_whose_daemon_is_killed_leaves_nothing_of_it(layout, tmp_path):
+    outputs = tmp_path / "outputs"
+    outputs.mkdir()
+    with daemon_with() as daemon:
+        daemon.ctl("image", "load", "--name", "web:v1", layout.path)
+        notes = daemon.root / "images" / "outputs"
+        halves = 0
+        for delay in (0, 0.005, 0.01, 0.02, 0.04):
+            for command in ("unpack", "save"):
+                writing = daemon.spawn("image", command, "web:v1", outputs / "out")
+                with contextlib.suppress(AssertionError):
+                    wait_until(lambda: entries(notes) or writing.poll() is not None, what="a note")
+                time.sleep(delay)
+                daemon.kill()
+                writing.communicate()
+                halves += bool(entries(notes))
+                daemon.start()
+                assert [path.name for path in entries(outputs)] in ([], ["out"])
+                assert entries(notes) == []
+                shutil.rmtree(outputs / "out", ignore_errors=True)
+        assert halves > 0
+        daemon.ctl("image", "unpack", "web:v1", outputs / "out")
+        assert daemon.ctl("bundle", "verify", outputs / "out").returncode == 0
 
 
 def test_pulls_of_one_image_at_the_same_time_fetch_it_once(data, tmp_path):
