@@ -6,7 +6,6 @@
 #include <linux/sched.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -15,6 +14,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "runtime/base/raw_syscall.h"
+#include "runtime/base/sealed_memfd.h"
 #include "runtime/cgroup/cgroup_files.h"
 
 // anchor_program.cc, put into this program by the linker (BUILD.bazel).
@@ -23,29 +23,6 @@ extern "C" const char ocid_anchor_program_end[];
 
 namespace ocid {
 namespace {
-
-// linux/memfd.h since 6.3; before it, every memfd may be executed.
-constexpr unsigned kMemfdExec = 0x0010;
-
-absl::StatusOr<UniqueFd> MakeProgram() {
-  constexpr char kName[] = "the anchor's program";
-  UniqueFd written(::memfd_create("ocid-anchor", MFD_CLOEXEC | MFD_ALLOW_SEALING | kMemfdExec));
-  if (!written.valid() && errno == EINVAL) {
-    written.reset(::memfd_create("ocid-anchor", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  }
-  if (!written.valid()) return CgroupError("make", kName, errno);
-  const auto size = static_cast<size_t>(ocid_anchor_program_end - ocid_anchor_program_begin);
-  if (::write(written.get(), ocid_anchor_program_begin, size) != static_cast<ssize_t>(size)) {
-    return CgroupError("write", kName, errno);
-  }
-  constexpr int kSeals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
-  if (::fcntl(written.get(), F_ADD_SEALS, kSeals) != 0) return CgroupError("seal", kName, errno);
-  // A descriptor that is open for writing would make execve fail with ETXTBSY.
-  const std::string path = absl::StrCat("/proc/self/fd/", written.get());
-  UniqueFd readable(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!readable.valid()) return CgroupError("open", kName, errno);
-  return readable;
-}
 
 // What the child needs, in the parent's memory.
 struct ChildWork {
@@ -74,7 +51,9 @@ __attribute__((no_sanitize("address", "thread", "undefined"))) void RunChild(voi
 }  // namespace
 
 absl::StatusOr<ScopeAnchor> ScopeAnchor::Start() {
-  static const absl::StatusOr<UniqueFd> program = MakeProgram();
+  static const absl::StatusOr<UniqueFd> program = SealProgram(
+      "ocid-anchor", {ocid_anchor_program_begin,
+                      static_cast<size_t>(ocid_anchor_program_end - ocid_anchor_program_begin)});
   if (!program.ok()) return program.status();
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) return CgroupError("make", "a pipe", errno);

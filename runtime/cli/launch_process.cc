@@ -1,11 +1,9 @@
 #include "runtime/cli/launch_process.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -19,6 +17,7 @@
 #include "absl/strings/str_cat.h"
 #include "runtime/base/error_details.h"
 #include "runtime/base/raw_syscall.h"
+#include "runtime/base/sealed_memfd.h"
 #include "runtime/cli/fd_message.h"
 #include "runtime/cli/launch_protocol.h"
 
@@ -29,30 +28,8 @@ extern "C" const char ocid_launch_helper_end[];
 namespace ocid {
 namespace {
 
-// linux/memfd.h since 6.3; before it, every memfd may be executed.
-constexpr unsigned kMemfdExec = 0x0010;
-
 // For two system calls; a multiple of 16, which the ABI wants the stack aligned to.
 constexpr size_t kHelperStackBytes = 8192;
-
-absl::StatusOr<UniqueFd> MakeMemfd(const char* name, std::string_view bytes, unsigned flags) {
-  UniqueFd fd(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | flags));
-  if (!fd.valid() && errno == EINVAL && flags != 0) {
-    fd.reset(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  }
-  if (!fd.valid()) return absl::ErrnoToStatus(errno, "memfd_create");
-  while (!bytes.empty()) {
-    const ssize_t size = write(fd.get(), bytes.data(), bytes.size());
-    if (size < 0 && errno == EINTR) continue;
-    if (size < 0) return absl::ErrnoToStatus(errno, absl::StrCat("write memfd ", name));
-    bytes.remove_prefix(static_cast<size_t>(size));
-  }
-  constexpr int kSeals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
-  if (fcntl(fd.get(), F_ADD_SEALS, kSeals) != 0) {
-    return absl::ErrnoToStatus(errno, absl::StrCat("seal memfd ", name));
-  }
-  return fd;
-}
 
 // What the child of Spawn needs, in memory that it shares.
 struct alignas(16) HelperStart {
@@ -112,12 +89,8 @@ absl::StatusOr<LaunchHelper> LaunchHelper::Spawn() {
   const std::string_view program(
       ocid_launch_helper_begin,
       static_cast<size_t>(ocid_launch_helper_end - ocid_launch_helper_begin));
-  const absl::StatusOr<UniqueFd> written = MakeMemfd("ocirun-init", program, kMemfdExec);
-  if (!written.ok()) return written.status();
-  // A descriptor that is open for writing would make execve fail with ETXTBSY.
-  const UniqueFd readable(
-      open(absl::StrCat("/proc/self/fd/", written->get()).c_str(), O_RDONLY | O_CLOEXEC));
-  if (!readable.valid()) return absl::ErrnoToStatus(errno, "reopen a memfd");
+  const absl::StatusOr<UniqueFd> sealed = SealProgram("ocirun-init", program);
+  if (!sealed.ok()) return sealed.status();
   int ends[2] = {-1, -1};
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
     return absl::ErrnoToStatus(errno, "socketpair");
@@ -129,7 +102,7 @@ absl::StatusOr<LaunchHelper> LaunchHelper::Spawn() {
   std::unique_ptr<char[]> memory(new char[sizeof(HelperStart) + kHelperStackBytes]);
   auto* const start = new (memory.get()) HelperStart;
   start->socket = theirs.get();
-  snprintf(start->path, sizeof(start->path), "/proc/self/fd/%d", readable.get());
+  snprintf(start->path, sizeof(start->path), "/proc/self/fd/%d", sealed->get());
   const pid_t pid = clone(BecomeHelper, memory.get() + sizeof(HelperStart) + kHelperStackBytes,
                           CLONE_VM | SIGCHLD, start);
   if (pid < 0) return absl::ErrnoToStatus(errno, "spawn the launch helper");
@@ -156,7 +129,7 @@ void LaunchHelper::MakeNamespaces(uint64_t namespaces) {
 }
 
 absl::Status LaunchHelper::Order(const LaunchPlan& plan, const LaunchSettings& settings) {
-  const absl::StatusOr<UniqueFd> plan_fd = MakeMemfd("plan", plan.bytes(), 0);
+  const absl::StatusOr<UniqueFd> plan_fd = SealBytes("plan", plan.bytes());
   if (!plan_fd.ok()) return plan_fd.status();
   if (settings.adopt) prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
   return SendOrder(socket_, *plan_fd, settings);

@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "runtime/base/error_details.h"
+#include "runtime/base/sealed_memfd.h"
 #include "runtime/host/launch_failure.h"
 
 namespace ocid {

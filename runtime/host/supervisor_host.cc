@@ -13,6 +13,7 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "runtime/base/error_details.h"
+#include "runtime/base/sealed_memfd.h"
 #include "runtime/host/control_channel.h"
 #include "runtime/host/reactor.h"
 #include "runtime/host/supervisor_client.h"
@@ -185,7 +186,7 @@ absl::StatusOr<std::unique_ptr<SupervisorHost>> SupervisorHost::Open(const Optio
     if (!beside.ok()) return beside.status();
     path = *std::move(beside);
   }
-  absl::StatusOr<UniqueFd> program = SealProgram(path);
+  absl::StatusOr<UniqueFd> program = SealProgramFile("ocid-supervisor", path);
   if (!program.ok()) return program.status();
   UniqueFd null(open("/dev/null", O_RDWR | O_CLOEXEC));
   if (!null.valid()) return absl::ErrnoToStatus(errno, "open /dev/null");

@@ -4,14 +4,10 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/sendfile.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -22,25 +18,6 @@
 namespace ocid {
 namespace {
 
-// linux/memfd.h since 6.3; before it, every memfd may be executed.
-constexpr unsigned kMemfdExec = 0x0010;
-
-constexpr int kSeals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
-
-absl::StatusOr<UniqueFd> MakeMemfd(const char* name, unsigned flags) {
-  UniqueFd fd(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | flags));
-  if (!fd.valid() && errno == EINVAL && flags != 0) {
-    fd.reset(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  }
-  if (!fd.valid()) return absl::ErrnoToStatus(errno, "memfd_create");
-  return fd;
-}
-
-absl::Status Seal(BorrowedFd fd) {
-  if (fcntl(fd.get(), F_ADD_SEALS, kSeals) == 0) return absl::OkStatus();
-  return absl::ErrnoToStatus(errno, "seal a memfd");
-}
-
 // Above the numbers that are given away, so that no dup2 hits a descriptor that is still needed.
 absl::StatusOr<BorrowedFd> MoveOutOfTheWay(BorrowedFd fd, UniqueFd* holder) {
   if (fd.get() > kExecutableFd) return fd;
@@ -50,48 +27,6 @@ absl::StatusOr<BorrowedFd> MoveOutOfTheWay(BorrowedFd fd, UniqueFd* holder) {
 }
 
 }  // namespace
-
-absl::StatusOr<UniqueFd> SealProgram(const std::string& path) {
-  const UniqueFd source(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!source.valid()) return absl::ErrnoToStatus(errno, absl::StrCat("open ", path));
-  struct stat status = {};
-  if (fstat(source.get(), &status) != 0) {
-    return absl::ErrnoToStatus(errno, absl::StrCat("stat ", path));
-  }
-  absl::StatusOr<UniqueFd> copy = MakeMemfd("ocid-supervisor", kMemfdExec);
-  if (!copy.ok()) return copy.status();
-  off_t done = 0;
-  while (done < status.st_size) {
-    const ssize_t size =
-        sendfile(copy->get(), source.get(), nullptr, static_cast<size_t>(status.st_size - done));
-    if (size < 0 && errno == EINTR) continue;
-    if (size <= 0) {
-      return absl::ErrnoToStatus(size < 0 ? errno : EIO, absl::StrCat("copy ", path));
-    }
-    done += size;
-  }
-  const absl::Status sealed = Seal(*copy);
-  if (!sealed.ok()) return sealed;
-  // A descriptor that is open for writing would make execve fail with ETXTBSY.
-  UniqueFd readable(
-      open(absl::StrCat("/proc/self/fd/", copy->get()).c_str(), O_RDONLY | O_CLOEXEC));
-  if (!readable.valid()) return absl::ErrnoToStatus(errno, "reopen a memfd");
-  return readable;
-}
-
-absl::StatusOr<UniqueFd> SealBytes(const char* name, std::string_view bytes) {
-  absl::StatusOr<UniqueFd> fd = MakeMemfd(name, 0);
-  if (!fd.ok()) return fd.status();
-  while (!bytes.empty()) {
-    const ssize_t size = write(fd->get(), bytes.data(), bytes.size());
-    if (size < 0 && errno == EINTR) continue;
-    if (size < 0) return absl::ErrnoToStatus(errno, absl::StrCat("write memfd ", name));
-    bytes.remove_prefix(static_cast<size_t>(size));
-  }
-  const absl::Status sealed = Seal(*fd);
-  if (!sealed.ok()) return sealed;
-  return fd;
-}
 
 SupervisorProcess::SupervisorProcess(const std::shared_ptr<Reactor>& reactor, pid_t pid,
                                      UniqueFd pidfd)

@@ -19,18 +19,10 @@
 
 namespace ocid {
 
-// The supervisor's program in a memfd that nobody can change any more. Supervisors run from it, so
-// that /proc/PID/exe of a process that a container might get hold of never names a file of the host
-// (CVE-2019-5736), and an upgrade of the package does not touch those that run.
-absl::StatusOr<UniqueFd> SealProgram(const std::string& path);
-
-// Bytes in a sealed memfd, for a reader that maps them.
-absl::StatusOr<UniqueFd> SealBytes(const char* name, std::string_view bytes);
-
 class SupervisorProcess : public Reactor::Source {
  public:
   struct SpawnFds {
-    BorrowedFd program;  // of SealProgram
+    BorrowedFd program;  // of SealProgramFile
     BorrowedFd null;     // /dev/null
     BorrowedFd control;  // DonatedFd, all of these
     BorrowedFd listener;
