@@ -21,7 +21,12 @@ xml=${XML_OUTPUT_FILE-}
 # Bazel's own are no business of what runs inside, and would make GoogleTest look for shards.
 unset TEST_SHARD_STATUS_FILE TEST_WARNINGS_OUTPUT_FILE TEST_PREMATURE_EXIT_FILE TEST_TMPDIR
 export XML_OUTPUT_FILE=$results/test.xml
-"$bed" --share "$results" "$@"
+# A bed has a /tmp and a /run of its own: what of ours is there, the checkout and what was built, comes along.
+shares=(--share "$results")
+for folder in "$(realpath "$(dirname "$(realpath "$0")")/../..")" "${PWD%%/execroot/*}"; do
+  case $folder in /tmp/* | /run/*) shares+=(--share "$folder") ;; esac
+done
+"$bed" "${shares[@]}" "$@"
 status=$?
 [ -z "$xml" ] || [ ! -s "$results/test.xml" ] || cp "$results/test.xml" "$xml"
 exit $status
