@@ -10,7 +10,11 @@ const EncodedContainer& KnownContainer::Describe() const {
     const absl::StatusOr<OciSpec> parsed = OciSpec::Parse(*spec_text_);
     const OciSpec spec = parsed.ok() ? *parsed : OciSpec();
     described_.pod = DescribePod(spec, subject_).SerializeAsString();
-    described_.container = DescribeContainer(spec, subject_).SerializeAsString();
+    const nri::Container container = DescribeContainer(spec, subject_);
+    described_.container = container.SerializeAsString();
+    for (const nri::LinuxNamespace& entry : container.linux().namespaces()) {
+      if (entry.type() == "network") described_.unnamed_network = entry.path().empty();
+    }
   });
   return described_;
 }

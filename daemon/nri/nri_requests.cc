@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+
 namespace ocid {
 namespace {
 
@@ -46,6 +48,11 @@ void AppendMessage(int field, std::string_view message, std::string& out) {
 EncodedContainer WithState(const EncodedContainer& parts, const NriState& state) {
   nri::PodSandbox pod;
   pod.set_pid(state.pid);
+  if (parts.unnamed_network && state.pid != 0) {
+    nri::LinuxNamespace* const network = pod.mutable_linux()->add_namespaces();
+    network->set_type("network");
+    network->set_path(absl::StrCat("/proc/", state.pid, "/ns/net"));
+  }
   nri::Container container;
   container.set_state(state.state);
   container.set_pid(state.pid);

@@ -31,6 +31,8 @@ bool IsPodEvent(nri::Event event);
 struct EncodedContainer {
   std::string pod;
   std::string container;
+  // It has a network namespace of its own without a name: it can be found while a process is in it.
+  bool unnamed_network = false;
 };
 
 // What changes in a container's life. Times are nanoseconds since 1970; 0: not yet.

@@ -33,6 +33,20 @@ TEST(EventRequest, IsTheMessageThatThePartsMake) {
   EXPECT_EQ(old.container().pid(), 7u);
 }
 
+TEST(EventRequest, SaysWhereANetworkWithoutANameIsWhileSomethingRunsInIt) {
+  EncodedContainer web = Web();
+  nri::PodSandbox pod;
+  ASSERT_TRUE(pod.ParseFromString(WithState(web, {.pid = 7}).pod));
+  EXPECT_FALSE(pod.has_linux());
+  web.unnamed_network = true;
+  ASSERT_TRUE(pod.ParseFromString(WithState(web, {.pid = 0}).pod));
+  EXPECT_FALSE(pod.has_linux());
+  ASSERT_TRUE(pod.ParseFromString(WithState(web, {.pid = 7}).pod));
+  ASSERT_EQ(pod.linux().namespaces_size(), 1);
+  EXPECT_EQ(pod.linux().namespaces(0).type(), "network");
+  EXPECT_EQ(pod.linux().namespaces(0).path(), "/proc/7/ns/net");
+}
+
 TEST(EventRequest, OfAPodHasNoContainer) {
   nri::StateChangeEvent old;
   ASSERT_TRUE(old.ParseFromString(EventRequest(nri::STOP_POD_SANDBOX, Web()).StateChange()));
