@@ -39,14 +39,6 @@ class Plugins:
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.await_plugin(name)
 
-    def start(self, name, program, *args, **env):
-        """Starts any other plugin."""
-        with open(self.folder / f"{name}.log", "ab") as log:
-            self.running[name] = subprocess.Popen(
-                [str(program), *map(str, args)], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                env={**os.environ, **env})
-        self.await_plugin(name)
-
     def await_plugin(self, name):
         def active():
             assert self.running[name].poll() is None, (self.folder / f"{name}.log").read_text()
@@ -361,49 +353,3 @@ def test_the_default_validator_and_policies(tmp_path):
         daemon.ctl("create", "--bundle", daemon.bundle("true"), "y")
     finally:
         plugins.close()
-
-
-# ---- Official sample plugins, unmodified
-
-
-def test_sample_device_injector(plugins):
-    daemon = plugins.daemon
-    plugins.start("10-device-injector", go_programs.sample("device-injector"), "-idx", "10",
-                  "-name", "device-injector", "-socket-path", plugins.socket)
-    spec = bundles.config("sh", "-c", "stat -c '%t:%T' /dev/extra; cat /extra/note", annotations={
-        "devices.noderesource.dev/container.dev": "- path: /dev/extra\n  type: c\n  major: 1\n  minor: 5\n",
-        "mounts.noderesource.dev": json.dumps([{
-            "source": str(daemon.folder), "destination": "/extra", "type": "bind", "options": ["rbind"]}])})
-    (daemon.folder / "note").write_text("extra\n")
-    daemon.ctl("create", "--bundle", daemon.bundle(spec=spec), "dev")
-    daemon.ctl("start", "dev")
-    daemon.ctl("wait", "dev")
-    assert daemon.ctl("logs", "dev").stdout.splitlines() == ["1:5", "extra"]
-    assert [step["actor"] for step in steps_of(daemon, "dev")] == ["10-device-injector"]
-
-
-def test_sample_ulimit_adjuster(plugins):
-    daemon = plugins.daemon
-    plugins.start("20-ulimit-adjuster", go_programs.sample("ulimit-adjuster"), "-idx", "20",
-                  "-name", "ulimit-adjuster", "-socket", plugins.socket)
-    spec = bundles.config("sh", "-c", "ulimit -n", annotations={
-        "ulimits.noderesource.dev/container.u": "- type: RLIMIT_NOFILE\n  hard: 222\n  soft: 111\n"})
-    daemon.ctl("create", "--bundle", daemon.bundle(spec=spec), "u")
-    daemon.ctl("start", "u")
-    daemon.ctl("wait", "u")
-    assert daemon.ctl("logs", "u").stdout == "111\n"
-
-
-def test_sample_logger(plugins):
-    daemon = plugins.daemon
-    plugins.start("30-logger", go_programs.sample("logger"), "-idx", "30", "-socket-path", plugins.socket,
-                  "-add-env", "LOGGED", "-set-annotation", "logged")
-    daemon.run_detached("l", "env")
-    daemon.ctl("wait", "l")
-    assert "LOGGED=logger-pid-" in daemon.ctl("logs", "l").stdout
-    daemon.ctl("delete", "l")
-    seen = (plugins.folder / "30-logger.log").read_text()
-    order = [seen.index(event) for event in ("RunPodSandbox", "CreateContainer", "PostCreateContainer",
-                                             "StartContainer", "PostStartContainer", "StopContainer",
-                                             "StopPodSandbox", "RemoveContainer", "RemovePodSandbox")]
-    assert order == sorted(order)

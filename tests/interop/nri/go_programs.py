@@ -110,14 +110,19 @@ def build_tool(folder, package, output):
     return output / package.rsplit("/", 1)[-1]
 
 
-@functools.cache
-def sample(name):
-    """The path of an official sample plugin, unmodified."""
+def need_samples():
+    """Skips a test where there are no official sample plugins; the folder of their checkout."""
     _need_go()
     source = os.environ.get("OCID_NRI_SOURCE")
     if not source:
         pytest.skip("needs OCID_NRI_SOURCE, a checkout of github.com/containerd/nri")
+    return pathlib.Path(source)
+
+
+@functools.cache
+def sample(name):
+    """The path of an official sample plugin, unmodified."""
     output = _output_folder() / f"sample-{name}"
-    built = _run(pathlib.Path(source) / "plugins" / name, "build", "-o", output, ".")
+    built = _run(need_samples() / "plugins" / name, "build", "-o", output, ".")
     assert built.returncode == 0, built.stdout
     return output

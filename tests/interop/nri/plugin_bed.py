@@ -17,9 +17,9 @@ EVENTS = ",".join(("RunPodSandbox", "StopPodSandbox", "RemovePodSandbox", "Creat
 class PluginBed:
     """A daemon of the test's own with an NRI socket; everything is gone after close()."""
 
-    def __init__(self, *flags):
+    def __init__(self, *flags, socket=None):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="ocid-nri-", dir="/tmp"))
-        self.socket = self.folder / "nri.sock"
+        self.socket = socket or self.folder / "nri.sock"
         self.processes = {}
         self.daemon = Daemon("--nri-socket", self.socket, *flags)
 
