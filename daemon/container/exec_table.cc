@@ -39,6 +39,7 @@ absl::Status ExecTable::Add(v1::Exec exec) {
   }
   if (exec.state() == v1::EXEC_STATE_EXITED) {
     entry->second.exit_number = ++last_exit_;
+    entry->second.announced = true;
     ++exited_;
   }
   entry->second.exec = std::move(exec);
@@ -148,6 +149,7 @@ bool ExecTable::AnswerWaiters(const std::string& exec_id) {
     MutexLock lock(mutex_);
     const auto found = entries_.find(exec_id);
     if (found == entries_.end()) return false;
+    found->second.announced = true;
     waiters = std::exchange(found->second.waiters, {});
     *answer.mutable_exit_status() = found->second.exec.exit_status();
     remove = found->second.exec.config().auto_delete() && !waiters.empty();
@@ -164,7 +166,7 @@ bool ExecTable::Wait(const std::string& exec_id, std::shared_ptr<Cancellation> c
   {
     MutexLock lock(mutex_);
     const auto found = entries_.find(exec_id);
-    if (found != entries_.end() && found->second.exec.state() != v1::EXEC_STATE_EXITED) {
+    if (found != entries_.end() && !found->second.announced) {
       waiter = ++last_waiter_;
       found->second.waiters.emplace(waiter, Waiter{std::move(done), cancellation});
     } else if (found != entries_.end()) {

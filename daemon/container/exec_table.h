@@ -60,8 +60,9 @@ class ExecTable {
   // Every exec that is RUNNING or starting.
   std::vector<std::string> Unfinished() const;
 
-  // Answers those who wait: to be called after Exit. True where the exec is to be deleted now,
-  // because auto_delete was asked for and somebody has been told.
+  // Answers those who wait: to be called after Exit, once the event of the exit is out, so that who has
+  // waited finds it among the events. True where the exec is to be deleted now, because auto_delete was
+  // asked for and somebody has been told.
   bool AnswerWaiters(const std::string& exec_id);
 
   // `done` is called with the exit status, at once where the exec has ended, NOT_FOUND where it is
@@ -82,6 +83,7 @@ class ExecTable {
     v1::Exec exec;
     bool starting = false;
     uint64_t exit_number = 0;  // the order of the exits
+    bool announced = false;    // of its exit: the event is out, and a wait ends at once
     std::optional<v1::ExitStatus> early_exit;
     std::map<uint64_t, Waiter> waiters;
   };
