@@ -60,18 +60,18 @@ bool Leads(const std::string& link, const std::string& canary) {
   return Opens(link + canary) || Opens(up + canary);
 }
 
-// Whether a file of the host can be written through the program of a process.
+// Whether a file of the host can be written through the program of a process. What was opened is asked,
+// not the process: that may have ended since.
 void TryProgram(const std::string& process) {
   const std::string exe = process + "/exe";
   const int fd = open(exe.c_str(), O_WRONLY | O_CLOEXEC);
   if (fd < 0) return;
-  close(fd);
-  const std::string name = LinkOf(exe);
+  const std::string name = LinkOf("/proc/self/fd/" + std::to_string(fd));
   struct stat inside = {};
   struct stat program = {};
-  stat(exe.c_str(), &program);
-  const bool ours = stat(name.c_str(), &inside) == 0 && inside.st_ino == program.st_ino &&
-                    inside.st_dev == program.st_dev;
+  const bool ours = fstat(fd, &program) == 0 && stat(name.c_str(), &inside) == 0 &&
+                    inside.st_ino == program.st_ino && inside.st_dev == program.st_dev;
+  close(fd);
   if (!ours) Report("exe " + name);
 }
 
