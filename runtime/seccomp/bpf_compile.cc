@@ -1,6 +1,7 @@
 #include "runtime/seccomp/bpf_compile.h"
 
 #include <errno.h>
+#include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <seccomp.h>
 #include <sys/mman.h>
@@ -11,10 +12,12 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <unordered_map>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "runtime/base/unique_fd.h"
+#include "runtime/seccomp/argument_rules.h"
 #include "runtime/seccomp/program_store.h"
 
 namespace ocid {
@@ -54,8 +57,15 @@ scmp_arg_cmp ToLibseccomp(const SeccompCondition& condition) {
   return {condition.index, ToLibseccomp(condition.op), condition.value, condition.value_two};
 }
 
-// libseccomp takes one condition for each argument; several for one argument become rules of their
-// own.
+// All that a profile says of one system call.
+struct CallRules {
+  std::string name;
+  int number = 0;  // libseccomp's
+  std::vector<SeccompAction> actions =
+      {};  // of rules without conditions: those count, in whatever order
+  std::vector<ArgumentRule> rules = {};
+};
+
 bool HasRepeatedArgument(const std::vector<SeccompCondition>& conditions) {
   uint32_t seen = 0;
   for (const SeccompCondition& condition : conditions) {
@@ -66,20 +76,58 @@ bool HasRepeatedArgument(const std::vector<SeccompCondition>& conditions) {
   return false;
 }
 
-int AddRule(void* context, const SeccompRule& rule, int number) {
-  std::vector<scmp_arg_cmp> arguments;
-  for (const SeccompCondition& condition : rule.conditions) {
-    arguments.push_back(ToLibseccomp(condition));
+absl::Status AddArgumentRule(CallRules& call, ArgumentRule added) {
+  for (const ArgumentRule& rule : call.rules) {
+    if (rule.conditions != added.conditions) continue;
+    if (rule.action == added.action) return absl::OkStatus();
+    return absl::InvalidArgumentError(absl::StrCat(
+        "seccomp: two rules for ", call.name, " have the same conditions and different actions"));
   }
-  if (!HasRepeatedArgument(rule.conditions)) {
-    return seccomp_rule_add_array(context, rule.action, number,
-                                  static_cast<unsigned>(arguments.size()), arguments.data());
+  // Each takes an instruction at least.
+  if (call.rules.size() >= BPF_MAXINSNS) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("seccomp: more than ", BPF_MAXINSNS, " rules for ", call.name));
   }
-  for (const scmp_arg_cmp& argument : arguments) {
-    const int result = seccomp_rule_add_array(context, rule.action, number, 1, &argument);
-    if (result < 0) return result;
+  call.rules.push_back(std::move(added));
+  return absl::OkStatus();
+}
+
+// The rules of a profile by system call, in the order of its names.
+absl::StatusOr<std::vector<CallRules>> GroupRules(const SeccompProfile& profile,
+                                                  std::vector<std::string>& unknown) {
+  std::vector<CallRules> calls;
+  std::unordered_map<std::string, size_t> index;
+  for (const SeccompRule& rule : profile.rules) {
+    // What the default says anyway: libseccomp refuses it, and other runtimes leave it out.
+    if (rule.action == profile.default_action) continue;
+    for (const std::string& name : rule.names) {
+      const auto [found, is_new] = index.try_emplace(name, calls.size());
+      if (is_new) {
+        calls.push_back({.name = name, .number = seccomp_syscall_resolve_name(name.c_str())});
+      }
+      CallRules& call = calls[found->second];
+      if (rule.conditions.empty()) {
+        call.actions.push_back(rule.action);
+        continue;
+      }
+      std::vector<std::vector<SeccompCondition>> alternatives = {rule.conditions};
+      if (HasRepeatedArgument(rule.conditions)) {
+        alternatives.clear();
+        for (const SeccompCondition& condition : rule.conditions)
+          alternatives.push_back({condition});
+      }
+      for (std::vector<SeccompCondition>& conditions : alternatives) {
+        absl::Status added = AddArgumentRule(call, {rule.action, std::move(conditions)});
+        if (!added.ok()) return added;
+      }
+    }
   }
-  return 0;
+  for (const CallRules& call : calls) {
+    if (call.number == __NR_SCMP_ERROR) unknown.push_back(call.name);
+  }
+  std::erase_if(calls, [](const CallRules& call) { return call.number == __NR_SCMP_ERROR; });
+  std::sort(unknown.begin(), unknown.end());
+  return calls;
 }
 
 absl::Status AddArchitectures(void* context, const std::vector<uint32_t>& architectures) {
@@ -90,33 +138,49 @@ absl::Status AddArchitectures(void* context, const std::vector<uint32_t>& archit
   return absl::OkStatus();
 }
 
-absl::Status AddRules(void* context, const SeccompProfile& profile, SeccompProgram& program) {
-  for (const SeccompRule& rule : profile.rules) {
-    // libseccomp refuses rules that say what the default says.
-    if (rule.action == profile.default_action) continue;
-    for (const std::string& name : rule.names) {
-      const int number = seccomp_syscall_resolve_name(name.c_str());
-      if (number == __NR_SCMP_ERROR) {
-        program.unknown_syscalls.push_back(name);
-        continue;
+// The action that the kernel prefers where several filters answer: the smallest as a signed number.
+SeccompAction StrictestAction(const std::vector<ArgumentRule>& rules) {
+  const auto strictest = std::min_element(
+      rules.begin(), rules.end(), [](const ArgumentRule& left, const ArgumentRule& right) {
+        return static_cast<int32_t>(left.action) < static_cast<int32_t>(right.action);
+      });
+  return strictest->action;
+}
+
+// Gives libseccomp what it is right about: rules without conditions, or a single one. The rest is
+// `ours`; of that libseccomp is told one rule, for architectures that have the call within another
+// one only.
+absl::Status AddRules(void* context, const std::vector<CallRules>& calls,
+                      std::vector<ArgumentRules>& ours) {
+  for (const CallRules& call : calls) {
+    std::vector<ArgumentRule> added;
+    for (const SeccompAction action : call.actions) added.push_back({action, {}});
+    if (added.empty() && call.rules.size() == 1) added = call.rules;
+    if (added.empty()) {
+      added.push_back({StrictestAction(call.rules), {}});
+      ours.push_back({call.name, call.rules});
+    }
+    for (const ArgumentRule& rule : added) {
+      std::vector<scmp_arg_cmp> arguments;
+      for (const SeccompCondition& condition : rule.conditions) {
+        arguments.push_back(ToLibseccomp(condition));
       }
-      const int result = AddRule(context, rule, number);
-      if (result == -EEXIST) {
-        return absl::InvalidArgumentError(absl::StrCat(
-            "seccomp: two rules for ", name, " have the same conditions and different actions"));
-      }
-      if (result < 0) return Failed(absl::StrCat("rule for ", name), result);
+      const int result =
+          seccomp_rule_add_array(context, rule.action, call.number,
+                                 static_cast<unsigned>(arguments.size()), arguments.data());
+      if (result < 0) return Failed(absl::StrCat("rule for ", call.name), result);
     }
   }
   return absl::OkStatus();
 }
 
-// What a program depends on besides its profile.
+// What a program depends on besides its profile. The first number is that of what is done here: a
+// program that was stored by a daemon of another number is not used.
 std::string CompilerName() {
   const scmp_version* const version = seccomp_version();
   if (version == nullptr) return "";
-  return absl::StrCat("libseccomp ", version->major, ".", version->minor, ".", version->micro, " ",
-                      seccomp_arch_native(), " ", seccomp_api_get());
+  return absl::StrCat("2 libseccomp ", version->major, ".", version->minor, ".", version->micro,
+                      " ", seccomp_arch_native(), " ", seccomp_api_get());
 }
 
 absl::StatusOr<std::string> ExportBpf(void* context) {
@@ -140,18 +204,28 @@ absl::StatusOr<SeccompProgram> CompileSeccomp(const SeccompProfile& profile) {
   program.flags = profile.flags;
   program.notifies = profile.notifies;
   if (profile.rules.empty() && profile.default_action == SCMP_ACT_ALLOW) return program;
+  const absl::StatusOr<std::vector<CallRules>> calls =
+      GroupRules(profile, program.unknown_syscalls);
+  if (!calls.ok()) return calls.status();
   const Context context(seccomp_init(profile.default_action));
   if (context == nullptr) return Failed("this default action", -EINVAL);
+  std::vector<ArgumentRules> ours;
   absl::Status added = AddArchitectures(context.get(), profile.architectures);
-  if (added.ok()) added = AddRules(context.get(), profile, program);
+  if (added.ok()) added = AddRules(context.get(), *calls, ours);
   if (!added.ok()) return added;
-  std::sort(program.unknown_syscalls.begin(), program.unknown_syscalls.end());
-  program.unknown_syscalls.erase(
-      std::unique(program.unknown_syscalls.begin(), program.unknown_syscalls.end()),
-      program.unknown_syscalls.end());
   absl::StatusOr<std::string> bpf = ExportBpf(context.get());
   if (!bpf.ok()) return bpf.status();
-  program.bpf = *std::move(bpf);
+  if (!ours.empty()) {
+    std::vector<uint32_t> architectures = profile.architectures;
+    architectures.push_back(seccomp_arch_native());
+    program.bpf = CompileArgumentRules(ours, architectures, profile.default_action);
+  }
+  program.bpf += *bpf;
+  const size_t instructions = program.bpf.size() / sizeof(sock_filter);
+  if (instructions > BPF_MAXINSNS) {
+    return absl::InvalidArgumentError(absl::StrCat("seccomp: the profile takes ", instructions,
+                                                   " instructions, and the kernel ", BPF_MAXINSNS));
+  }
   return program;
 }
 

@@ -1,4 +1,5 @@
-// Compiles a seccomp profile to a BPF program with libseccomp, and keeps what was compiled.
+// Compiles a seccomp profile to a BPF program, and keeps what was compiled. libseccomp does so for
+// all but several rules about the arguments of one system call: argument_rules.h.
 //
 // A profile of 350 rules takes milliseconds to compile, and most containers of a machine have the
 // same one: SeccompCache keeps the programs of the profiles that were used last.
@@ -27,17 +28,17 @@
 namespace ocid {
 
 struct SeccompProgram {
-  std::string bpf;     // struct sock_filter[]; empty: nothing to load (all is allowed)
-  uint32_t flags = 0;  // SECCOMP_FILTER_FLAG_*
+  std::string bpf;        // struct sock_filter[]; empty: nothing to load (all is allowed)
+  uint32_t flags = 0;     // SECCOMP_FILTER_FLAG_*
   bool notifies = false;  // it needs a listener
   // Names that libseccomp does not know on this machine. Their rules are left out, as the
   // specification's own profile for many kernels and machines needs.
   std::vector<std::string> unknown_syscalls;
 };
 
-// INVALID_ARGUMENT for rules that contradict each other. Where several conditions compare
-// one argument of one system call with <, <=, > or >=, libseccomp 2.5.4 can make a program that takes
-// one half of the argument for the other (found by tests/fuzz; every runtime that uses it has that).
+// INVALID_ARGUMENT for rules that contradict each other (the same conditions, different actions),
+// and for more instructions than the kernel takes. A rule without conditions wins over those with;
+// of several rules with conditions the first that matches counts.
 absl::StatusOr<SeccompProgram> CompileSeccomp(const SeccompProfile& profile);
 
 class SeccompProgramStore;

@@ -10,6 +10,7 @@
 #include <initializer_list>
 #include <iterator>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "gtest/gtest.h"
 #include "runtime/base/error_details.h"
@@ -130,6 +131,120 @@ TEST(Seccomp, ConditionsOnDifferentArgumentsMustAllHold) {
   ASSERT_TRUE(program.ok()) << program.status();
   EXPECT_EQ(Ask(*program, SYS_personality, {1, 2}), SCMP_ACT_ALLOW);
   EXPECT_EQ(Ask(*program, SYS_personality, {1, 3}), SCMP_ACT_ERRNO(EPERM));
+}
+
+json Condition(uint32_t index, const char* op, uint64_t value) {
+  return {{"index", index}, {"op", op}, {"value", value}};
+}
+
+// libseccomp 2.5.4 does not come to an end with these.
+TEST(Seccomp, SeveralRulesAboutTheArgumentsOfOneCallAreAlternatives) {
+  const auto program =
+      Compile({{"defaultAction", "SCMP_ACT_ERRNO"},
+               {"syscalls",
+                {Rule("socket", "SCMP_ACT_ALLOW",
+                      {Condition(0, "SCMP_CMP_NE", 16), Condition(1, "SCMP_CMP_EQ", 12),
+                       Condition(3, "SCMP_CMP_NE", 67)}),
+                 Rule("socket", "SCMP_ACT_ALLOW",
+                      {Condition(0, "SCMP_CMP_EQ", 57), Condition(1, "SCMP_CMP_EQ", 34),
+                       Condition(3, "SCMP_CMP_NE", 22)}),
+                 Rule("socket", "SCMP_ACT_ALLOW", {Condition(0, "SCMP_CMP_EQ", 16)}),
+                 Rule("socket", "SCMP_ACT_ALLOW",
+                      {Condition(0, "SCMP_CMP_NE", 16), Condition(2, "SCMP_CMP_NE", 80),
+                       Condition(3, "SCMP_CMP_NE", 79)})}}});
+  ASSERT_TRUE(program.ok()) << program.status();
+  EXPECT_EQ(Ask(*program, SYS_socket, {16, 0, 80, 79}), SCMP_ACT_ALLOW);
+  EXPECT_EQ(Ask(*program, SYS_socket, {1, 12, 80, 79}), SCMP_ACT_ALLOW);
+  EXPECT_EQ(Ask(*program, SYS_socket, {57, 34, 80, 79}), SCMP_ACT_ALLOW);
+  EXPECT_EQ(Ask(*program, SYS_socket, {1, 1, 1, 1}), SCMP_ACT_ALLOW);
+  EXPECT_EQ(Ask(*program, SYS_socket, {1, 1, 80, 1}), SCMP_ACT_ERRNO(EPERM));
+  EXPECT_EQ(Ask(*program, SYS_read, {16}), SCMP_ACT_ERRNO(EPERM));
+}
+
+TEST(Seccomp, EveryOperatorIsRightBesideAnotherRule) {
+  constexpr uint64_t kMiddle = 0x1'8000'0000;
+  const uint64_t values[] = {0,
+                             1,
+                             0x8000'0000,
+                             kMiddle - 1,
+                             kMiddle,
+                             kMiddle + 1,
+                             0x2'0000'0000,
+                             0x1'0000'0000,
+                             0x1'ffff'ffff,
+                             ~uint64_t{0}};
+  const std::pair<const char*, bool (*)(uint64_t)> operators[] = {
+      {"SCMP_CMP_NE", [](uint64_t value) { return value != kMiddle; }},
+      {"SCMP_CMP_LT", [](uint64_t value) { return value < kMiddle; }},
+      {"SCMP_CMP_LE", [](uint64_t value) { return value <= kMiddle; }},
+      {"SCMP_CMP_EQ", [](uint64_t value) { return value == kMiddle; }},
+      {"SCMP_CMP_GE", [](uint64_t value) { return value >= kMiddle; }},
+      {"SCMP_CMP_GT", [](uint64_t value) { return value > kMiddle; }},
+  };
+  for (const auto& [name, holds] : operators) {
+    const auto program =
+        Compile({{"defaultAction", "SCMP_ACT_ERRNO"},
+                 {"syscalls",
+                  {Rule("personality", "SCMP_ACT_LOG", {Condition(1, "SCMP_CMP_EQ", 7)}),
+                   Rule("personality", "SCMP_ACT_ALLOW", {Condition(0, name, kMiddle)})}}});
+    ASSERT_TRUE(program.ok()) << program.status();
+    EXPECT_EQ(Ask(*program, SYS_personality, {kMiddle, 7}), SCMP_ACT_LOG);
+    for (const uint64_t value : values) {
+      EXPECT_EQ(Ask(*program, SYS_personality, {value, 8}),
+                holds(value) ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(EPERM))
+          << name << " " << value;
+    }
+  }
+}
+
+// As the default profile of Podman has them, for machines that also run 32-bit programs.
+TEST(Seccomp, SeveralRulesHoldOnEveryArchitecture) {
+  const auto program =
+      Compile({{"defaultAction", "SCMP_ACT_ERRNO"},
+               {"defaultErrnoRet", ENOSYS},
+               {"architectures", {"SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"}},
+               {"syscalls",
+                {Rule("socket", "SCMP_ACT_ERRNO",
+                      {Condition(0, "SCMP_CMP_EQ", AF_NETLINK), Condition(2, "SCMP_CMP_EQ", 9)}),
+                 Rule("socket", "SCMP_ACT_ALLOW", {Condition(2, "SCMP_CMP_NE", 9)}),
+                 Rule("socket", "SCMP_ACT_ALLOW", {Condition(0, "SCMP_CMP_NE", AF_NETLINK)}),
+                 Rule("socket", "SCMP_ACT_ALLOW", {Condition(2, "SCMP_CMP_NE", 9)})}}});
+  ASSERT_TRUE(program.ok()) << program.status();
+  constexpr int kX32Bit = 0x40000000;
+  const std::pair<uint32_t, int> sockets[] = {{AUDIT_ARCH_X86_64, SYS_socket},
+                                              {AUDIT_ARCH_X86_64, SYS_socket | kX32Bit},
+                                              {AUDIT_ARCH_I386, 359}};
+  for (const auto& [architecture, number] : sockets) {
+    EXPECT_EQ(Ask(*program, number, {AF_NETLINK, 3, 9}, architecture), SCMP_ACT_ERRNO(EPERM));
+    EXPECT_EQ(Ask(*program, number, {AF_NETLINK, 3, 0}, architecture), SCMP_ACT_ALLOW);
+    EXPECT_EQ(Ask(*program, number, {AF_INET, 3, 9}, architecture), SCMP_ACT_ALLOW);
+  }
+  // socketcall(SYS_SOCKET, ...) of i386, whose arguments a filter cannot see: the strictest of
+  // them.
+  EXPECT_EQ(Ask(*program, 102, {1}, AUDIT_ARCH_I386), SCMP_ACT_ERRNO(EPERM));
+  EXPECT_EQ(Ask(*program, SYS_getpid, {}, AUDIT_ARCH_X86_64), SCMP_ACT_ERRNO(ENOSYS));
+}
+
+TEST(Seccomp, ARuleWithoutConditionsWinsOverThoseWith) {
+  for (const bool first : {true, false}) {
+    json rules = {Rule("close", "SCMP_ACT_ALLOW"),
+                  Rule("close", "SCMP_ACT_LOG", {Condition(0, "SCMP_CMP_EQ", 1)}),
+                  Rule("close", "SCMP_ACT_TRAP", {Condition(0, "SCMP_CMP_EQ", 2)})};
+    if (!first) std::swap(rules[0], rules[2]);
+    const auto program = Compile({{"defaultAction", "SCMP_ACT_ERRNO"}, {"syscalls", rules}});
+    ASSERT_TRUE(program.ok()) << program.status();
+    EXPECT_EQ(Ask(*program, SYS_close, {1}), SCMP_ACT_ALLOW);
+    EXPECT_EQ(Ask(*program, SYS_close, {3}), SCMP_ACT_ALLOW);
+  }
+}
+
+TEST(Seccomp, MoreThanTheKernelTakesIsRefused) {
+  json syscalls = json::array();
+  for (int i = 0; i < 1000; ++i) {
+    syscalls.push_back(Rule("close", "SCMP_ACT_ALLOW", {Condition(0, "SCMP_CMP_EQ", i)}));
+  }
+  EXPECT_EQ(Compile({{"defaultAction", "SCMP_ACT_ERRNO"}, {"syscalls", syscalls}}).status().code(),
+            absl::StatusCode::kInvalidArgument);
 }
 
 TEST(Seccomp, ArchitecturesThatAreNotListedAreKilled) {

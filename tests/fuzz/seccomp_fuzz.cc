@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
 #include <vector>
 
@@ -35,10 +36,7 @@ uint64_t TakeValue(FuzzInput& input) {
   return kBorders[input.Below(std::size(kBorders))] + input.Below(3) - 1;
 }
 
-// One rule with conditions for each name, each for another argument: of more, libseccomp 2.5.4
-// makes programs that are wrong (bpf_compile.h).
 json TakeProfile(FuzzInput& input) {
-  std::set<std::string> conditional;
   json profile = {{"defaultAction", kActions[input.Below(std::size(kActions))]},
                   {"syscalls", json::array()}};
   if (profile["defaultAction"] == "SCMP_ACT_ERRNO") profile["defaultErrnoRet"] = input.Below(200);
@@ -46,19 +44,15 @@ json TakeProfile(FuzzInput& input) {
     json rule = {{"names", json::array()}, {"action", kActions[input.Below(std::size(kActions))]}};
     if (rule["action"] == "SCMP_ACT_ERRNO") rule["errnoRet"] = input.Below(200);
     const uint32_t names = 1 + input.Below(3);
-    for (uint32_t index = input.Below(6), more = input.Below(4); index < 6 && more > 0;
-         index += 1 + input.Below(3), --more) {
-      rule["args"].push_back({{"index", index},
+    for (uint32_t conditions = input.Below(4); conditions > 0; --conditions) {
+      rule["args"].push_back({{"index", input.Below(6)},
                               {"op", kOperators[input.Below(std::size(kOperators))]},
                               {"value", TakeValue(input)},
                               {"valueTwo", TakeValue(input)}});
     }
-    const size_t conditions = rule.contains("args") ? rule["args"].size() : 0;
     for (uint32_t i = 0; i < names; ++i) {
-      const std::string name = kNames[input.Below(std::size(kNames))];
-      if (conditions == 0 || conditional.insert(name).second) rule["names"].push_back(name);
+      rule["names"].push_back(kNames[input.Below(std::size(kNames))]);
     }
-    if (rule["names"].empty()) continue;
     profile["syscalls"].push_back(rule);
   }
   return profile;
@@ -100,15 +94,16 @@ bool Matches(const SeccompRule& rule, int number, const seccomp_data& call) {
   return std::all_of(rule.conditions.begin(), rule.conditions.end(), holds);
 }
 
-// What the profile may answer: where rules of different actions match, libseccomp chooses.
+// What the profile may answer. Rules without conditions win; where they differ, libseccomp chooses.
 std::set<uint32_t> AllowedAnswers(const SeccompProfile& profile, const seccomp_data& call) {
   std::set<uint32_t> answers;
+  std::optional<uint32_t> first_match;
   for (const SeccompRule& rule : profile.rules) {
-    if (rule.action != profile.default_action && Matches(rule, call.nr, call)) {
-      answers.insert(rule.action);
-    }
+    if (rule.action == profile.default_action || !Matches(rule, call.nr, call)) continue;
+    if (rule.conditions.empty()) answers.insert(rule.action);
+    if (!first_match.has_value()) first_match = rule.action;
   }
-  if (answers.empty()) answers.insert(profile.default_action);
+  if (answers.empty()) answers.insert(first_match.value_or(profile.default_action));
   return answers;
 }
 
