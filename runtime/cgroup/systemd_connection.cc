@@ -17,7 +17,7 @@ namespace {
 constexpr char kService[] = "org.freedesktop.systemd1";
 constexpr char kManagerPath[] = "/org/freedesktop/systemd1";
 constexpr char kManager[] = "org.freedesktop.systemd1.Manager";
-constexpr absl::Duration kLongestGoodbye = absl::Seconds(1);
+constexpr absl::Duration kLongestFarewell = absl::Seconds(1);
 
 uint64_t Microseconds(const Deadline& deadline) {
   return static_cast<uint64_t>(std::max(deadline.PollMilliseconds(), 1)) * 1000;
@@ -144,13 +144,18 @@ absl::StatusOr<std::unique_ptr<SystemdConnection>> SystemdConnection::Open() {
 }
 
 SystemdConnection::~SystemdConnection() {
-  const Deadline deadline(kLongestGoodbye);
+  ProcessUntil([this] { return unanswered_ == 0; });
+  sd_bus_flush_close_unref(bus_);
+}
+
+template <typename Condition>
+void SystemdConnection::ProcessUntil(const Condition& condition) {
+  const Deadline deadline(kLongestFarewell);
   int result = 1;
-  while (unanswered_ > 0 && result >= 0 && !deadline.Passed()) {
+  while (!condition() && result >= 0 && !deadline.Passed()) {
     result = sd_bus_process(bus_, nullptr);
     if (result == 0) result = sd_bus_wait(bus_, Microseconds(deadline));
   }
-  sd_bus_flush_close_unref(bus_);
 }
 
 bool SystemdConnection::Alive() {
@@ -182,7 +187,15 @@ absl::StatusOr<BusMessage> SystemdConnection::Call(const BusMessage& request,
 
 void SystemdConnection::Send(const BusMessage& request) {
   const int sent = sd_bus_call_async(bus_, nullptr, request.get(), &OnReply, this, /*usec=*/0);
-  if (sent >= 0) ++unanswered_;  // a connection that broke is seen by whoever takes it next
+  if (sent < 0) return;  // a connection that broke is seen by whoever takes it next
+  ++unanswered_;
+  // While the bus has not been greeted, a request is in this process only, and would stay there until
+  // somebody uses the connection again.
+  ProcessUntil([this] {
+    uint64_t queued = 0;
+    return sd_bus_is_ready(bus_) > 0 && sd_bus_get_n_queued_write(bus_, &queued) >= 0 &&
+           queued == 0;
+  });
 }
 
 int SystemdConnection::OnReply(sd_bus_message* /*message*/, void* self, sd_bus_error* /*error*/) {

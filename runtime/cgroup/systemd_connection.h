@@ -41,7 +41,7 @@ class SystemdConnection {
   absl::StatusOr<BusMessage> Call(const BusMessage& request, const std::string& unit,
                                   const Deadline& deadline);
 
-  // Waits for no answer, good or bad.
+  // Waits for no answer, good or bad, but, for a second at most, until the request is on its way.
   void Send(const BusMessage& request);
 
   // Calls a method that answers with a job, and waits until that job is removed. The job's result
@@ -55,6 +55,9 @@ class SystemdConnection {
  private:
   explicit SystemdConnection(sd_bus* bus) : bus_(bus) {}
 
+  // Reads and writes until `condition` holds, the connection is of no more use, or a second is over.
+  template <typename Condition>
+  void ProcessUntil(const Condition& condition);
   int CallBus(const char* method, const std::string& argument);
   static int OnReply(sd_bus_message* message, void* self, sd_bus_error* error);
   static int OnMessage(sd_bus_message* message, void* self, sd_bus_error* error);

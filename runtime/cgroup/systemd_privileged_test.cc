@@ -226,6 +226,18 @@ TEST_F(SystemdTest, ANameIsFreeAtOnceAfterARemoval) {
   }
 }
 
+TEST_F(SystemdTest, AStopThatNobodyWaitsForLeavesANewConnectionAtOnce) {
+  const auto cgroup = Create("{}");
+  ASSERT_NE(cgroup, nullptr);
+  CgroupChild child(*cgroup, SleepForever);
+  cgroup->ReleaseAnchor();
+  const auto client = SystemdClient::Open(kTimeout, SystemdClient::Use::kOnce);
+  ASSERT_TRUE(client.ok()) << client.status();
+  (*client)->RequestStop("ocid-web.scope");
+  EXPECT_TRUE(GoesAway("ocid-web.scope"));
+  EXPECT_TRUE(cgroup->Remove(kTimeout).ok());
+}
+
 TEST_F(SystemdTest, SupervisorsHaveAScopeThatLastsWhileOneIsInItAndIsMadeAgain) {
   auto first = manager_->SupervisorCgroup();
   ASSERT_TRUE(first.ok()) << first.status();

@@ -6,7 +6,6 @@ import os
 import pytest
 
 from tests.testing import bundle as bundles
-from tests.testing.daemon import wait_until
 from tests.testing.fixtures import shared_daemon  # pylint: disable=unused-import
 
 
@@ -17,7 +16,7 @@ def refuse(daemon):
         before = daemon.census()
         done = daemon.ctl(*args, check=False, **kwargs)
         assert done.returncode != 0, f"{args} succeeded:\n{done.stdout}"
-        wait_until(lambda: not daemon.changes(before), what=f"{args} changed nothing")
+        daemon.must_return_to(before)
         return done.stderr
     daemon.ctl("list")  # so that the census before the first has the descriptors of a connection
     return run

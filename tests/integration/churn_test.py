@@ -1,7 +1,6 @@
 """Hundreds of containers come and go and leave nothing behind."""
 
 import threading
-import time
 
 import pytest
 
@@ -24,16 +23,6 @@ def live_once(api, containers, bundle, name):
     return code
 
 
-def settle(daemon, expected):
-    """What the kernel removes a moment later, such as a supervisor's last mount, is given that moment."""
-    deadline = time.monotonic() + 15
-    changes = daemon.changes(expected)
-    while changes and time.monotonic() < deadline:
-        time.sleep(0.01)
-        changes = daemon.changes(expected)
-    assert not changes
-
-
 def test_two_hundred_in_a_row(api, fresh_daemon):
     daemon = fresh_daemon
     bundle = daemon.bundle("true")
@@ -42,7 +31,7 @@ def test_two_hundred_in_a_row(api, fresh_daemon):
         assert live_once(api, containers, bundle, "warm-up") == 0
         before = daemon.steady_census()
         assert [live_once(api, containers, bundle, f"c{i}") for i in range(200)] == [0] * 200
-        settle(daemon, before)
+        daemon.must_return_to(before)
 
 
 def test_two_hundred_by_eight_clients_at_once(api, fresh_daemon):
@@ -68,7 +57,7 @@ def test_two_hundred_by_eight_clients_at_once(api, fresh_daemon):
     for thread in threads:
         thread.join()
     assert not failures and codes == [0] * 200
-    settle(daemon, before)
+    daemon.must_return_to(before)
     for channel in channels:
         channel.close()
 
@@ -88,4 +77,4 @@ def test_a_hundred_execs_leave_nothing_in_daemon_or_supervisor(api, fresh_daemon
         assert run_one("warm-up") == 0
         before = daemon.steady_census()
         assert [run_one(f"e{i}") for i in range(100)] == [0] * 100
-        settle(daemon, before)
+        daemon.must_return_to(before)

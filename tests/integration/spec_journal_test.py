@@ -11,7 +11,6 @@ import jsonpatch
 import pytest
 
 from tests.testing import bundle as bundles
-from tests.testing.daemon import wait_until
 from tests.testing.fixtures import own_daemon, shared_daemon  # pylint: disable=unused-import
 
 GPU = """cdiVersion: 0.7.0
@@ -224,7 +223,7 @@ def test_render_runs_the_same_code_and_creates_nothing(fresh_daemon):
     before = daemon.census()
     flags = ["--bundle", daemon.bundle("sleep", "1000"), "--device", DEVICES[0], "--device", DEVICES[1]]
     rendered = spec(daemon, "render", *flags, "web", "--view", "full")
-    wait_until(lambda: daemon.changes(before) == {}, what="the daemon as it was")
+    daemon.must_return_to(before)
     assert daemon.ctl("list", "-q").stdout == ""
     daemon.ctl("create", *flags, "web")
     created = spec(daemon, "web", "--view", "full")

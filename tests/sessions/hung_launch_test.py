@@ -45,6 +45,6 @@ def test_what_hangs_in_a_hook_ends_at_once(fresh_daemon, phase, command, state, 
     if how[0] == "kill":
         daemon.ctl("delete", "-f", "stuck", check=False)
     del clean["descriptors"]
-    wait_until(lambda: clean.items() <= daemon.census().items(), what=f"clean: {clean}")
+    daemon.must_return_to(clean)
     left = subprocess.run(["pgrep", "-f", f"sleep {HOOK_SECONDS}"], check=False, capture_output=True, text=True).stdout
     assert left == "", "the hook runs on"

@@ -161,7 +161,7 @@ class Daemon:
             "daemon mounts": len(pathlib.Path(f"/proc/{pid}/mountinfo").read_text().splitlines()),
             "descriptors": len(os.listdir(f"/proc/{pid}/fd")),
             # Each once: systemd decides in which hierarchies of a hybrid host a unit is.
-            "cgroups": len({path.split(self.cgroup_parent, 1)[1] for path in descendants(self.cgroup_parent)}),
+            "cgroups": sorted({path.split(self.cgroup_parent, 1)[1] for path in descendants(self.cgroup_parent)}),
             "container folders": sorted(os.listdir(self.root / "containers")),
             "state folders": sorted(os.listdir(self.state / "containers")),
         }
@@ -175,14 +175,22 @@ class Daemon:
         return census
 
     def changes(self, before):
-        """What differs from a census of before. Fewer descriptors are no change: the daemon closes a
+        """What differs from a census of before, in what that one still holds. Fewer descriptors are no change: the daemon closes a
         client's connection a moment after the client has ended, and the first census may have seen it.
         Nor are a few more with systemd: idle connections to it are kept."""
         now = self.census()
         more = KEPT_BUS_CONNECTIONS if CGROUP_MANAGER == "systemd" else 0
-        return {name: f"{before[name]} -> {value}" for name, value in now.items()
-                if value != before[name]
-                and not (name == "descriptors" and value <= before[name] + more)}
+        return {name: f"{value} -> {now[name]}" for name, value in before.items()
+                if now[name] != value
+                and not (name == "descriptors" and now[name] <= value + more)}
+
+    def must_return_to(self, before, seconds=15.0):
+        """Fails with what differs from that census. What goes on its own time, such as a supervisor's last
+        mount or a cgroup that systemd removes, is given that time."""
+        deadline = time.monotonic() + seconds
+        while (changes := self.changes(before)) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert not changes, f"not as before, after {seconds} s: {changes}"
 
     def _runs_our_busybox(self, pid):
         try:
