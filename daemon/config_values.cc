@@ -28,14 +28,13 @@ int UnitExponent(const std::string& unit) {
 
 }  // namespace
 
-absl::Status SetAbsolutePath(std::string& field, const std::string& value) {
+absl::Status CheckAbsolutePath(const std::string& value) {
   if (!absl::StartsWith(value, "/")) {
     return absl::InvalidArgumentError(absl::StrCat(QuoteForLog(value), " is not an absolute path"));
   }
   if (value.find('\0') != std::string::npos) {
     return absl::InvalidArgumentError(absl::StrCat(QuoteForLog(value), " holds a NUL"));
   }
-  field = value;
   return absl::OkStatus();
 }
 
@@ -49,12 +48,18 @@ absl::Status SetNumber(int& field, const std::string& value, int min, int max) {
   return absl::OkStatus();
 }
 
-absl::Status SetDuration(absl::Duration& field, const std::string& value) {
+absl::Status SetDuration(absl::Duration& field, const std::string& value, absl::Duration min,
+                         absl::Duration max) {
   absl::Duration duration;
   if (!absl::ParseDuration(value, &duration) || duration <= absl::ZeroDuration() ||
       duration > absl::Hours(24)) {
     return absl::InvalidArgumentError(absl::StrCat(
         QuoteForLog(value), " is not a duration such as \"30s\" or \"2m\", of at most 24h"));
+  }
+  if (duration < min || duration > max) {
+    return absl::InvalidArgumentError(absl::StrCat(QuoteForLog(value), " is not from ",
+                                                   absl::FormatDuration(min), " to ",
+                                                   absl::FormatDuration(max)));
   }
   field = duration;
   return absl::OkStatus();

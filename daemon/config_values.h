@@ -1,7 +1,7 @@
 // Values of the configuration as text: what `ocid --help` calls PATH, N, DURATION, BOOL, SIZE and so on.
 //
 // Each Set... stores what the text means, or returns INVALID_ARGUMENT quoting the text and saying what is
-// wanted, and leaves the field alone. Pure.
+// wanted, and leaves the field alone; a Check... only says so. Pure.
 #ifndef OCID_DAEMON_CONFIG_VALUES_H_
 #define OCID_DAEMON_CONFIG_VALUES_H_
 
@@ -15,10 +15,11 @@
 
 namespace ocid {
 
-absl::Status SetAbsolutePath(std::string& field, const std::string& value);
+absl::Status CheckAbsolutePath(const std::string& value);
 absl::Status SetNumber(int& field, const std::string& value, int min, int max);
-// More than 0, at most 24 hours.
-absl::Status SetDuration(absl::Duration& field, const std::string& value);
+// More than 0, at most 24 hours, and from `min` to `max`.
+absl::Status SetDuration(absl::Duration& field, const std::string& value, absl::Duration min,
+                         absl::Duration max);
 absl::Status SetBool(bool& field, const std::string& value);
 
 // "512MiB": bytes, or a number with k, m, g or t, with or without "ib" or "b", in powers of 1024.
