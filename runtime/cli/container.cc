@@ -132,14 +132,11 @@ absl::Status Container::Start() {
 
 absl::Status Container::StartOwn(const LaunchPlan& plan, Launched* launched) {
   const PlanView& view = plan.view();
-  const bool has_program = HasProgram(view);
-  const FailureRecord failure = has_program ? OpenGate(*launched) : FailureRecord();
-  // While the process becomes the program.
-  const absl::Status written = state_.WriteRecord(record_);
-  if (!has_program || !written.ok()) {
+  if (!HasProgram(view)) {
     KillAndWait();
-    return written;
+    return absl::OkStatus();
   }
+  const FailureRecord failure = OpenGate(*launched);
   const absl::Status status =
       failure.ok() ? WaitUntilExecuted(view, launched) : LaunchError(view, failure);
   return status.ok() ? EndStart(view) : status;

@@ -343,7 +343,8 @@ absl::StatusOr<Created> Container::Create(const RuntimeOptions& runtime,
   (*cgroup)->ReleaseAnchor();
   record.pid = launched->pid;
   record.start_time = ProcessStartTime(record.pid);
-  if (status.ok() && options.detached) status = container.state_.WriteRecord(record);
+  // Before the gate opens: whom the program tells that it runs finds it running.
+  if (status.ok()) status = container.state_.WriteRecord(record);
   if (status.ok()) status = HandOver(options, &*launched);
   if (!status.ok()) return status;
   std::move(undo).Cancel();
