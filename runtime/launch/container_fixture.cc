@@ -176,8 +176,7 @@ RunResult TestContainer::Finish() {
   return result;
 }
 
-RunResult RunContainer(const TestBundle& bundle, const json& spec) {
-  CreatePlanRequest request{.spec = spec, .id = "test", .bundle = bundle.path()};
+RunResult RunContainer(const CreatePlanRequest& request) {
   const auto container = TestContainer::Create(request);
   if (!container.ok()) {
     RunResult result;

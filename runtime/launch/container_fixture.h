@@ -75,7 +75,8 @@ class TestContainer {
   bool started_ = false;
 };
 
-RunResult RunContainer(const TestBundle& bundle, const nlohmann::json& spec);
+// To its end.
+RunResult RunContainer(const CreatePlanRequest& request);
 
 // Runs a process in a container that runs.
 RunResult RunExec(TestContainer& container, const ExecPlanRequest& request);

@@ -16,11 +16,10 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <sstream>
 #include <thread>
 
 #include "gtest/gtest.h"
-#include "runtime/launch/container_fixture.h"
+#include "runtime/launch/launcher_testing.h"
 
 namespace ocid {
 namespace {
@@ -28,75 +27,15 @@ namespace {
 using nlohmann::json;
 namespace fs = std::filesystem;
 
-std::string ReadFile(const std::string& path) {
-  std::ifstream file(path);
-  std::stringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
-
 void WriteText(const std::string& path, const std::string& text) { std::ofstream(path) << text; }
 
 bool Has(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
 }
 
-class LauncherFeatures : public testing::Test {
+class LauncherFeatures : public LauncherTest {
  protected:
-  void SetUp() override {
-    const std::string reason = UnavailableBecause();
-    if (!reason.empty()) GTEST_SKIP() << reason;
-    bundle_ = std::make_unique<TestBundle>();
-    spec_ = DefaultSpec({"true"});
-    mounts_before_ = ReadFile("/proc/self/mountinfo");
-  }
-
-  void TearDown() override {
-    if (bundle_ != nullptr) {
-      EXPECT_EQ(ReadFile("/proc/self/mountinfo"), mounts_before_) << "a mount was left behind";
-    }
-  }
-
-  RunResult Shell(const std::string& script) {
-    spec_["process"]["args"] = {"sh", "-c", script};
-    CreatePlanRequest request{.spec = spec_, .id = "test", .bundle = bundle_->path()};
-    request.host = host_;
-    const auto container = TestContainer::Create(request);
-    if (container.ok()) return (*container)->Finish();
-    RunResult result;
-    result.failure_text = container.status().ToString();
-    return result;
-  }
-
-  std::string Output(const std::string& script) {
-    const RunResult result = Shell(script);
-    EXPECT_TRUE(result.Exited(0)) << result.failure_text << "\n" << result.output;
-    return result.output;
-  }
-
-  std::unique_ptr<TestContainer> Create(const std::string& script) {
-    spec_["process"]["args"] = {"sh", "-c", script};
-    CreatePlanRequest request{.spec = spec_, .id = "test", .bundle = bundle_->path()};
-    auto container = TestContainer::Create(request);
-    EXPECT_TRUE(container.ok()) << container.status();
-    return container.ok() ? *std::move(container) : nullptr;
-  }
-
   void AddMount(json mount) { spec_["mounts"].push_back(std::move(mount)); }
-
-  void UseUserNamespace(int host_id) {
-    spec_["linux"]["namespaces"].push_back({{"type", "user"}});
-    const json mapping = {{{"containerID", 0}, {"hostID", host_id}, {"size", 65536}}};
-    spec_["linux"]["uidMappings"] = mapping;
-    spec_["linux"]["gidMappings"] = mapping;
-    // devpts's group 5 and the rest are mapped; the root must be entered by the mapped root.
-    ASSERT_EQ(chmod(bundle_->path().c_str(), 0755), 0);
-  }
-
-  std::unique_ptr<TestBundle> bundle_;
-  json spec_;
-  HostFacts host_;
-  std::string mounts_before_;
 };
 
 // ---- mounts
@@ -124,7 +63,7 @@ TEST_F(LauncherFeatures, IdmapTakesTheMappingsOfTheContainer) {
   fs::create_directory(source);
   WriteText(source + "/file", "x");
   fs::create_directory(bundle_->rootfs() + "/data");
-  UseUserNamespace(100000);
+  UseUserNamespace();
   AddMount({{"destination", "/data"},
             {"type", "bind"},
             {"source", source},
@@ -188,7 +127,7 @@ TEST_F(LauncherFeatures, AFailedLaunchWithoutAMountNamespaceLeavesNoMount) {
 // ---- namespaces
 
 TEST_F(LauncherFeatures, AUserNamespaceIsJoinedByItsPath) {
-  UseUserNamespace(100000);
+  UseUserNamespace();
   const auto first = Create("sleep 100");
   ASSERT_NE(first, nullptr);
   ASSERT_TRUE(first->failure().ok()) << DescribeFailure(first->plan().view(), first->failure());

@@ -10,27 +10,14 @@
 #include <cerrno>
 #include <filesystem>
 #include <fstream>
-#include <sstream>
 
 #include "gtest/gtest.h"
-#include "runtime/launch/container_fixture.h"
+#include "runtime/launch/launcher_testing.h"
 
 namespace ocid {
 namespace {
 
 using nlohmann::json;
-
-std::string ReadFile(const std::string& path) {
-  std::ifstream file(path);
-  std::stringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
-
-size_t CountLines(const std::string& path) {
-  const std::string text = ReadFile(path);
-  return static_cast<size_t>(std::count(text.begin(), text.end(), '\n'));
-}
 
 json BindMount(const std::string& source, const std::string& destination, json options) {
   return {{"destination", destination},
@@ -39,52 +26,7 @@ json BindMount(const std::string& source, const std::string& destination, json o
           {"options", std::move(options)}};
 }
 
-class Launcher : public testing::Test {
- protected:
-  void SetUp() override {
-    const std::string reason = UnavailableBecause();
-    if (!reason.empty()) GTEST_SKIP() << reason;
-    bundle_ = std::make_unique<TestBundle>();
-    spec_ = DefaultSpec({"true"});
-    mounts_before_ = CountLines("/proc/self/mountinfo");
-  }
-
-  void TearDown() override {
-    if (bundle_ == nullptr) return;
-    EXPECT_EQ(CountLines("/proc/self/mountinfo"), mounts_before_) << "a mount was left behind";
-  }
-
-  RunResult Shell(const std::string& script) {
-    spec_["process"]["args"] = {"sh", "-c", script};
-    return RunContainer(*bundle_, spec_);
-  }
-
-  // The output of a script that must succeed.
-  std::string Output(const std::string& script) {
-    const RunResult result = Shell(script);
-    EXPECT_TRUE(result.Exited(0)) << result.failure_text << "\n" << result.output;
-    return result.output;
-  }
-
-  std::unique_ptr<TestContainer> Create(const std::string& script) {
-    spec_["process"]["args"] = {"sh", "-c", script};
-    CreatePlanRequest request{.spec = spec_, .id = "test", .bundle = bundle_->path()};
-    auto container = TestContainer::Create(request);
-    EXPECT_TRUE(container.ok()) << container.status();
-    return container.ok() ? *std::move(container) : nullptr;
-  }
-
-  void UseUserNamespace() {
-    spec_["linux"]["namespaces"].push_back({{"type", "user"}});
-    const json mapping = {{{"containerID", 0}, {"hostID", 100000}, {"size", 65536}}};
-    spec_["linux"]["uidMappings"] = mapping;
-    spec_["linux"]["gidMappings"] = mapping;
-  }
-
-  std::unique_ptr<TestBundle> bundle_;
-  json spec_;
-  size_t mounts_before_ = 0;
-};
+using Launcher = LauncherTest;
 
 TEST_F(Launcher, AContainerRunsAndItsExitCodeComesBack) {
   const RunResult result = Shell("echo hello; exit 7");
@@ -101,7 +43,7 @@ TEST_F(Launcher, TheProgramLivesInItsOwnNamespaces) {
 TEST_F(Launcher, OnlyTheStandardStreamsAreOpen) {
   // The fourth is the directory that ls reads.
   spec_["process"]["args"] = {"ls", "/proc/self/fd"};
-  const RunResult result = RunContainer(*bundle_, spec_);
+  const RunResult result = Run();
   EXPECT_TRUE(result.Exited(0)) << result.failure_text;
   EXPECT_EQ(result.output, "0\n1\n2\n3\n");
 }
@@ -296,10 +238,10 @@ TEST_F(Launcher, AMissingWorkingDirectoryIsMade) {
 
 TEST_F(Launcher, AMissingExecutableIsNamed) {
   spec_["process"]["args"] = {"no-such-program", "--flag"};
-  const RunResult searched = RunContainer(*bundle_, spec_);
+  const RunResult searched = Run();
   EXPECT_EQ(searched.failure_text, "exec no-such-program: ENOENT (No such file or directory)");
   spec_["process"]["args"] = {"/etc"};
-  const RunResult directory = RunContainer(*bundle_, spec_);
+  const RunResult directory = Run();
   EXPECT_EQ(directory.failure_text, "exec /etc: EACCES (Permission denied)");
 }
 
