@@ -60,6 +60,8 @@ OCID_FORWARD(int, sd_bus_open_user, (sd_bus * *bus), (bus))
 OCID_FORWARD(sd_bus*, sd_bus_close_unref, (sd_bus * bus), (bus))
 OCID_FORWARD(sd_bus*, sd_bus_flush_close_unref, (sd_bus * bus), (bus))
 OCID_FORWARD(int, sd_bus_is_open, (sd_bus * bus), (bus))
+OCID_FORWARD(int, sd_bus_is_ready, (sd_bus * bus), (bus))
+OCID_FORWARD(int, sd_bus_get_n_queued_write, (sd_bus * bus, uint64_t* count), (bus, count))
 OCID_FORWARD(int, sd_bus_process, (sd_bus * bus, sd_bus_message** message), (bus, message))
 OCID_FORWARD(int, sd_bus_wait, (sd_bus * bus, uint64_t timeout), (bus, timeout))
 OCID_FORWARD(int, sd_bus_add_filter,
