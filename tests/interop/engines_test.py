@@ -204,5 +204,7 @@ def test_a_terminal_session_takes_what_is_typed(engine):
 
 def test_a_memory_limit_holds(engine):
     hungry = "head -c 150m /dev/zero | tail > /dev/null; echo code $?"
-    assert "code 137" in call(engine.run("limited", "sh", "-c", hungry, flags=engine.limit_flags)).stdout
+    limited = call(engine.run("limited", "sh", "-c", hungry, flags=engine.limit_flags), check=False)
+    # A kernel that waits too long for the memory of the first whom it kills goes on to the shell.
+    assert limited.returncode == 137 or "code 137" in limited.stdout
     assert "code 0" in call(engine.run("free", "sh", "-c", hungry)).stdout
