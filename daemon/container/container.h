@@ -217,9 +217,15 @@ class Container : public std::enable_shared_from_this<Container> {
   void KillTimeUp(uint32_t generation);
   void KillDeadlineUp(uint32_t generation);
   void DisarmTimers();
+  // Around a create or a start, from before its state says so. What was aborted too late to fail is
+  // killed at the end.
+  void BeginLaunch();
+  void EndLaunch();
   // Ends a create or start that is under way; false where none is. On any thread.
   bool AbortLaunch();
-  void SetAbortLaunch(std::function<void()> abort);
+  // Likewise of a start, when `grace` is over and `while_alive` has not gone.
+  void AbortStartAfter(absl::Duration grace, const std::weak_ptr<const char>& while_alive);
+  void SetAbortLaunch(const std::function<void()>& abort);
   absl::Status UnkillableError();
 
   // ---- container_delete.cc
@@ -336,7 +342,9 @@ class Container : public std::enable_shared_from_this<Container> {
   uint64_t last_waiter_ ABSL_GUARDED_BY(mutex_) = 0;
   std::shared_ptr<SupervisorHandle> supervisor_ ABSL_GUARDED_BY(mutex_);  // null: none
   std::shared_ptr<HealthMonitor> health_ ABSL_GUARDED_BY(mutex_);  // null: none runs
-  std::function<void()> abort_launch_ ABSL_GUARDED_BY(mutex_);  // of a create or start under way
+  bool launching_ ABSL_GUARDED_BY(mutex_) = false;  // a create or start is under way,
+  bool abort_asked_ ABSL_GUARDED_BY(mutex_) = false;  // and is to end,
+  std::function<void()> abort_launch_ ABSL_GUARDED_BY(mutex_);  // by this; null: nothing to end yet
   std::string last_drifts_ ABSL_GUARDED_BY(mutex_);  // what the last look for drift found
 };
 

@@ -116,6 +116,8 @@ absl::StatusOr<v1::Container> Container::DoCreate(const v1::CreateContainerReque
     Log(LogLevel::kWarning, "create: files left behind", {{"container", id_}, {"error", removed}});
   };
   if (!made.ok()) return made.status();
+  BeginLaunch();
+  const absl::Cleanup launch_over = [this] { EndLaunch(); };
   const absl::Status intended = Intend(LifecycleEvent::kCreate);
   if (!intended.ok()) return intended;
   const absl::Status launched = Launch(*generated, std::move(record));
@@ -210,7 +212,7 @@ absl::Status Container::Launch(const GeneratedSpec& generated, internal::Contain
   request.cgroup1_procs = (*cgroup)->v1_procs_fds();
   request.open_stdin = view_.config().open_stdin();
   request.log = LogLimitsOf(view_.config());
-  request.on_spawned = [this](std::function<void()> kill) { SetAbortLaunch(std::move(kill)); };
+  request.on_spawned = [this](const std::function<void()>& kill) { SetAbortLaunch(kill); };
   poststop_due_ = MayHavePoststop(*spec_text_);
   absl::StatusOr<std::shared_ptr<SupervisorHandle>> handle =
       services_.supervisors.Create(request, MakeCallbacks(), services_.launch_timeout);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "daemon/base/log.h"
 #include "daemon/container/container.h"
@@ -52,6 +53,8 @@ absl::Status Container::DoStart() {
     return MakeError(absl::StatusCode::kUnavailable, "SHUTTING_DOWN", "the daemon shuts down");
   }
   const bool again = state() == v1::CONTAINER_STATE_STOPPED;
+  BeginLaunch();
+  const absl::Cleanup launch_over = [this] { EndLaunch(); };
   const absl::Status intended = Intend(LifecycleEvent::kStart);
   if (!intended.ok()) return intended;
   absl::Status status = again ? PrepareGeneration() : absl::OkStatus();

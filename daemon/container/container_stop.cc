@@ -44,7 +44,12 @@ std::string StopSignalOf(const v1::Container& container) {
 }  // namespace
 
 void Container::Stop(const v1::StopContainerRequest& request, Done<v1::Container> callback) {
-  OnLane(std::move(callback), [request](Container& self, Lane::Turn, Done<v1::Container> done) {
+  const absl::Duration grace =
+      request.has_grace() ? FromDuration(request.grace()) : kDefaultGrace;
+  const auto waits = std::make_shared<const char>();  // until it has its turn
+  if (!request.validate_only()) AbortStartAfter(grace, waits);
+  OnLane(std::move(callback), [request, grace, waits](Container& self, Lane::Turn,
+                                                      Done<v1::Container> done) {
     absl::Status status = self.Check(LifecycleEvent::kStop);
     const absl::StatusOr<int> signal =
         SignalOf(request.signal(), StopSignalOf(self.view_));
@@ -55,8 +60,6 @@ void Container::Stop(const v1::StopContainerRequest& request, Done<v1::Container
     self.CancelRestart();
     if (self.state() == v1::CONTAINER_STATE_STOPPED) return done(self.BasicView());
 
-    const absl::Duration grace =
-        request.has_grace() ? FromDuration(request.grace()) : kDefaultGrace;
     const absl::Time kill_time = self.services_.timers.Now() + grace;
     const bool was_paused = self.state() == v1::CONTAINER_STATE_PAUSED;
     // Of two stops the sooner end counts.
@@ -145,20 +148,52 @@ absl::Status Container::KillEverything() {
   return SendSignal(SIGKILL);
 }
 
+void Container::BeginLaunch() {
+  MutexLock lock(mutex_);
+  launching_ = true;
+  abort_asked_ = false;
+}
+
+void Container::EndLaunch() {
+  bool too_late = false;
+  {
+    MutexLock lock(mutex_);
+    too_late = std::exchange(launching_, false) && abort_asked_;
+  }
+  if (!too_late || init_.pid == 0) return;
+  const absl::Status killed = KillEverything();
+  if (!killed.ok()) Log(LogLevel::kWarning, "abort", {{"container", id_}, {"error", killed}});
+}
+
 bool Container::AbortLaunch() {
   std::function<void()> abort;
   {
     MutexLock lock(mutex_);
+    if (!launching_) return false;
+    abort_asked_ = true;
     abort = abort_launch_;
   }
-  if (!abort) return false;
-  abort();
+  if (abort) abort();
   return true;
 }
 
-void Container::SetAbortLaunch(std::function<void()> abort) {
-  MutexLock lock(mutex_);
-  abort_launch_.swap(abort);
+// A start that hangs, in a hook say, holds the lane: whoever wants the container to stop waits no longer
+// for it than for a container that runs.
+void Container::AbortStartAfter(absl::Duration grace, const std::weak_ptr<const char>& while_alive) {
+  if (snapshot()->state() != v1::CONTAINER_STATE_STARTING) return;
+  services_.timers.After(grace, [weak = weak_from_this(), while_alive] {
+    const std::shared_ptr<Container> self = weak.lock();
+    if (self != nullptr && !while_alive.expired()) self->AbortLaunch();
+  });
+}
+
+void Container::SetAbortLaunch(const std::function<void()>& abort) {
+  {
+    MutexLock lock(mutex_);
+    abort_launch_ = abort;
+    if (!abort_asked_) return;
+  }
+  if (abort) abort();  // it was asked for before there was anything to end
 }
 
 void Container::Kill(const v1::KillContainerRequest& request,

@@ -1,5 +1,6 @@
 // Stops, restarts by policy, and what waits for a process's end.
 
+#include <future>
 #include <thread>
 
 #include "daemon/container/container_manager.h"
@@ -31,6 +32,22 @@ TEST_F(ContainerStopTest, AnObedientContainerStopsAtTheSignal) {
   EXPECT_EQ(stopped->exit_status().code(), 143);
   EXPECT_EQ(timers_->pending(), 0u);
   EXPECT_EQ(StatesOf("c1"), "CREATING CREATED STARTING RUNNING STOPPING STOPPED");
+}
+
+TEST_F(ContainerStopTest, AStartThatHangsHasTheGraceAndIsAborted) {
+  ASSERT_TRUE(Create("c1").ok());
+  runtime_.HangStarts();
+  auto started = std::async(std::launch::async, [this] { return Start("c1"); });
+  AwaitState("c1", "STARTING");
+  auto stopped = BeginStop("c1", absl::Seconds(10));
+  timers_->AwaitPending(1);
+  timers_->Advance(absl::Seconds(9));
+  EXPECT_EQ(StateOf("c1"), "STARTING");
+  timers_->Advance(absl::Seconds(1));
+  const auto answer = stopped.get();
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_EQ(answer->state(), v1::CONTAINER_STATE_STOPPED);
+  EXPECT_FALSE(started.get().ok());
 }
 
 TEST_F(ContainerStopTest, AStubbornOneIsKilledWhenItsGraceIsOver) {

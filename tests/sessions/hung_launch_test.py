@@ -48,3 +48,19 @@ def test_what_hangs_in_a_hook_ends_at_once(fresh_daemon, phase, command, state, 
     daemon.must_return_to(clean)
     left = subprocess.run(["pgrep", "-f", f"sleep {HOOK_SECONDS}"], check=False, capture_output=True, text=True).stdout
     assert left == "", "the hook runs on"
+
+
+def test_a_stop_gives_a_start_that_hangs_its_grace(fresh_daemon):
+    daemon = fresh_daemon
+    clean = daemon.steady_census()
+    client = daemon.spawn("run", "-d", "--bundle", daemon.bundle(spec=hanging("poststart")), "stuck")
+    wait_until(lambda: '"starting"' in daemon.ctl("inspect", "stuck", check=False).stdout, what="starting")
+    begin = time.monotonic()
+    daemon.ctl("stop", "--time", "1", "stuck")
+    assert 1 <= time.monotonic() - begin < 10
+    client.communicate(timeout=20)
+    assert client.returncode != 0
+    assert daemon.inspect("stuck")["state"] == "stopped"
+    daemon.ctl("delete", "stuck")
+    del clean["descriptors"]
+    daemon.must_return_to(clean)

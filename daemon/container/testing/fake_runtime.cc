@@ -26,6 +26,10 @@ class FakeHandle final : public SupervisorHandle {
   absl::Status Start(absl::Duration) override {
     const absl::Status failure = runtime_.Step("start");
     MutexLock lock(runtime_.mutex_);
+    if (runtime_.starts_hang_) {
+      while (runtime_.supervisors_.contains(supervisor_->id)) runtime_.killed_.Wait(runtime_.mutex_);
+      return absl::UnavailableError("the supervisor is gone");
+    }
     if (supervisor_->init != ProcessState::kCreated) return Wrong();
     supervisor_->init = failure.ok() ? ProcessState::kRunning : ProcessState::kExited;
     return failure;
@@ -82,6 +86,7 @@ class FakeHandle final : public SupervisorHandle {
   absl::Status KillSupervisor() override {
     MutexLock lock(runtime_.mutex_);
     runtime_.supervisors_.erase(supervisor_->id);
+    runtime_.killed_.SignalAll();
     return absl::OkStatus();
   }
 
@@ -317,6 +322,11 @@ class FakeCompiler final : public SpecCompiler {
 void FakeRuntime::SetDrift(std::string observed) {
   MutexLock lock(mutex_);
   drift_ = std::move(observed);
+}
+
+void FakeRuntime::HangStarts() {
+  MutexLock lock(mutex_);
+  starts_hang_ = true;
 }
 
 void FakeRuntime::FailAt(const std::string& step) {

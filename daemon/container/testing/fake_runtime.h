@@ -37,6 +37,8 @@ class FakeRuntime {
   // Steps: "generate", "cgroup", "plan", "spawn", "start", "exec", "exec plan". Empty: none.
   void FailAt(const std::string& step);
   absl::Status Step(const std::string& step);
+  // Starts last until their supervisor is killed.
+  void HangStarts();
 
   // Whether SIGTERM ends an init, and whether SIGKILL does.
   void SetObedience(bool to_term, bool to_kill);
@@ -71,6 +73,8 @@ class FakeRuntime {
   absl::Status SignalInit(const std::string& id, int signal);
 
   mutable Mutex mutex_;
+  bool starts_hang_ ABSL_GUARDED_BY(mutex_) = false;
+  CondVar killed_;
   std::string fail_at_ ABSL_GUARDED_BY(mutex_);
   bool dies_by_term_ ABSL_GUARDED_BY(mutex_) = true;
   bool dies_by_kill_ ABSL_GUARDED_BY(mutex_) = true;
