@@ -49,6 +49,8 @@ constexpr int kMaxFrameBytes = 256 << 10;
 constexpr int kMinPingIntervalMs = 10'000;
 
 constexpr absl::Duration kTlsLookInterval = absl::Seconds(1);
+// For certificates that expire under a call.
+constexpr absl::Duration kRightsInterval = absl::Minutes(1);
 
 // How long calls that were told to end may take to do so, and idle clients to hang up: one that does
 // not look at its connection does not see that it should.
@@ -196,6 +198,7 @@ struct Server::Parts {
   Mutex mutex;
   bool stopped ABSL_GUARDED_BY(mutex) = false;
   std::string tls_error ABSL_GUARDED_BY(mutex);  // that was logged last
+  absl::Time rights_checked;  // of WatchTlsFiles
 };
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Open(ServerOptions options) {
@@ -332,6 +335,11 @@ void Server::WatchTlsFiles() {
         parts_->tls_error = error;
       }
       if (changed.ok() && *changed) Log(LogLevel::kInfo, "TLS files read again");
+      const bool due = absl::Now() - parts_->rights_checked >= kRightsInterval;
+      if (due || (changed.ok() && *changed)) {
+        parts_->rights_checked = absl::Now();
+        parts_->gate->EndRevoked();
+      }
       WatchTlsFiles();
     });
   });
@@ -345,6 +353,7 @@ absl::Status Server::Reload(const std::vector<std::string>& roles) {
   if (parts.tls == nullptr) return absl::OkStatus();
   const absl::StatusOr<bool> changed = parts.tls->Reload();
   if (changed.ok() && *changed) Log(LogLevel::kInfo, "TLS files read again");
+  if (parts.gate != nullptr) parts.gate->EndRevoked();
   return changed.status();
 }
 

@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <iterator>
 #include <memory>
 #include <string>
@@ -466,6 +467,46 @@ TEST_F(ServerTest, ARoleThatIsTakenAwayIsMissedByTheNextCall) {
   EXPECT_EQ(get(), grpc::StatusCode::OK);
   BecomeA("none");
   EXPECT_EQ(get(), grpc::StatusCode::PERMISSION_DENIED);
+}
+
+TEST_F(ServerTest, ARoleThatIsTakenAwayEndsTheCallsThatItAllowed) {
+  manager_->Put("web", v1::CONTAINER_STATE_RUNNING);
+  BecomeA("admin");
+  grpc::ClientContext attach_context;
+  auto execs = Stub<v1::ExecService>();
+  auto attach = execs->Attach(&attach_context);
+  v1::AttachRequest request;
+  request.mutable_open()->set_container_id("web");
+  ASSERT_TRUE(attach->Write(request));
+  v1::AttachResponse response;
+  ASSERT_TRUE(attach->Read(&response));
+  v1::WaitContainerResponse exit;
+  auto waited = std::async(std::launch::async, [&] { return Wait("web", exit); });
+  grpc::ClientContext watch_context;
+  auto events = Stub<v1::EventService>();
+  auto watch = events->Watch(&watch_context, v1::WatchEventsRequest());
+  v1::Event event;
+  event.set_type(v1::Event::STATE_CHANGED);
+  manager_->events().Append(event);
+  ASSERT_TRUE(watch->Read(&event));
+  // The attach's own wait for the exit is the other.
+  UntilWaiters(2);
+
+  BecomeA("viewer");
+  EXPECT_FALSE(attach->Read(&response));
+  EXPECT_EQ(GetReason(DecodeStatus(attach->Finish())), "PERMISSION_DENIED");
+  manager_->events().Append(event);
+  EXPECT_TRUE(watch->Read(&event)) << "a viewer may go on watching";
+
+  BecomeA("none");
+  EXPECT_FALSE(watch->Read(&event));
+  EXPECT_EQ(GetReason(DecodeStatus(watch->Finish())), "PERMISSION_DENIED");
+  EXPECT_EQ(GetReason(DecodeStatus(waited.get())), "PERMISSION_DENIED");
+  UntilWaiters(0);
+  const std::string audit = AuditText();
+  for (const char* method : {"ExecService/Attach", "EventService/Watch", "ContainerService/Wait"}) {
+    EXPECT_NE(audit.find(method), std::string::npos) << method << "\n" << audit;
+  }
 }
 
 TEST_F(ServerTest, TheAuditLogSaysWhoWantedWhatAndInWhichTrace) {

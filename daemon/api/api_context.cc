@@ -23,8 +23,12 @@ absl::Status CallTimedOut() {
                    "the daemon's call-timeout has passed; the operation goes on");
 }
 
-absl::Status WhyCancelled(const ApiContext& api, const absl::Status& status) {
-  return absl::IsCancelled(status) && api.drain.begun() ? ShuttingDown() : status;
+absl::Status WhyCancelled(const ApiContext& api, CallScope* scope,
+                          const absl::Status& status) {
+  if (!absl::IsCancelled(status)) return status;
+  const absl::Status revocation = scope != nullptr ? scope->revocation() : absl::OkStatus();
+  if (!revocation.ok()) return revocation;
+  return api.drain.begun() ? ShuttingDown() : status;
 }
 
 }  // namespace ocid

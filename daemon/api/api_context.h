@@ -48,8 +48,9 @@ Caller CallerOf(const ApiContext& api, const grpc::CallbackServerContext& contex
 // is logged too: the client's word alone would not reach the operator.
 grpc::Status FinalStatus(const grpc::CallbackServerContext& context, const absl::Status& status);
 
-// CANCELLED as a waiting call answers it: because the daemon ends, or because its client has gone.
-absl::Status WhyCancelled(const ApiContext& api, const absl::Status& status);
+// CANCELLED as a waiting call answers it: because its caller lost the right to it, because the daemon ends,
+// or because its client has gone. `scope` may be null.
+absl::Status WhyCancelled(const ApiContext& api, CallScope* scope, const absl::Status& status);
 
 // DEADLINE_EXCEEDED, TIMED_OUT: ApiContext::call_timeout.
 absl::Status CallTimedOut();
@@ -141,6 +142,7 @@ class WaitingCall final : public grpc::ServerUnaryReactor {
     if (!status.ok()) {
       call->End(status);
     } else {
+      call->scope_->CancelWhenRevoked(call->cancellation_);
       operation(call->cancellation_,
                 [call](absl::StatusOr<Response> result) { call->End(std::move(result)); });
     }
@@ -159,7 +161,7 @@ class WaitingCall final : public grpc::ServerUnaryReactor {
   void End(absl::StatusOr<Response> result) {
     api_.drain.Unregister(drain_id_);
     if (result.ok()) *response_ = *std::move(result);
-    const absl::Status status = WhyCancelled(api_, result.status());
+    const absl::Status status = WhyCancelled(api_, scope_.get(), result.status());
     scope_->End(status);
     Finish(FinalStatus(*context_, status));
   }

@@ -94,10 +94,16 @@ class AttachCall final : public grpc::ServerBidiReactor<v1::AttachRequest, v1::A
     opened_ = true;
     open_ = request_.open();
     const std::shared_ptr<CallScope> scope = api_.gate.Admit(*context_, request_);
+    bool ended = false;
     {
       const MutexLock lock(mutex_);
-      scope_ = scope;
+      ended = ended_;
+      if (!ended) {
+        scope_ = scope;
+        if (scope->verdict().ok()) scope->CancelWhenRevoked(cancellation_);
+      }
     }
+    if (ended) return void(scope->End(absl::CancelledError("cancelled")));
     const ScopedLogContext log_scope(scope->log_context());
     if (!scope->verdict().ok()) return End(scope->verdict());
     RequestCheck check;
@@ -445,7 +451,12 @@ class AttachCall final : public grpc::ServerBidiReactor<v1::AttachRequest, v1::A
   }
 
   void End(const absl::Status& status) {
-    const absl::Status why = WhyCancelled(api_, status);
+    std::shared_ptr<CallScope> scope;
+    {
+      const MutexLock lock(mutex_);
+      scope = scope_;
+    }
+    const absl::Status why = WhyCancelled(api_, scope.get(), status);
     const grpc::Status last = FinalStatus(*context_, why);
     const auto self = shared_from_this();  // Finish leads to OnDone
     {

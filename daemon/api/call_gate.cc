@@ -85,12 +85,50 @@ std::string FirstMetadata(const grpc::ServerContextBase& context, const char* ke
   return {found->second.data(), found->second.size()};
 }
 
+absl::Status NobodySaysWho() {
+  return MakeError(absl::StatusCode::kUnauthenticated, "UNAUTHENTICATED",
+                   "nothing says who is at the other end of this connection");
+}
+
+// The certificates of a TLS client, PEM; empty where it has none.
+std::string ChainOf(const grpc::ServerContextBase& context) {
+  const std::shared_ptr<const grpc::AuthContext> connection = context.auth_context();
+  std::string chain;
+  if (connection == nullptr) return chain;
+  // Of a server, OpenSSL's chain is without the client's own certificate, which goes first.
+  for (const char* property :
+       {GRPC_X509_PEM_CERT_PROPERTY_NAME, GRPC_X509_PEM_CERT_CHAIN_PROPERTY_NAME}) {
+    const std::vector<grpc::string_ref> values = connection->FindPropertyValues(property);
+    if (values.empty() && chain.empty()) break;
+    if (!values.empty()) chain.append(values[0].data(), values[0].size());
+  }
+  return chain;
+}
+
 absl::string_view View(std::string_view text) { return {text.data(), text.size()}; }
 
 }  // namespace
 
+void CallScope::CancelWhenRevoked(std::shared_ptr<Cancellation> cancellation) {
+  if (identity_.source == Identity::Source::kSelf) return;
+  const MutexLock lock(gate_.open_mutex_);
+  gate_.open_[this].cancellation = std::move(cancellation);
+  watched_ = true;
+}
+
+absl::Status CallScope::revocation() {
+  if (!watched_) return absl::OkStatus();
+  const MutexLock lock(gate_.open_mutex_);
+  const auto found = gate_.open_.find(this);
+  return found == gate_.open_.end() ? absl::OkStatus() : found->second.revocation;
+}
+
 bool CallScope::End(const absl::Status& status) {
   if (ended_.exchange(true)) return false;
+  if (watched_) {
+    const MutexLock lock(gate_.open_mutex_);
+    gate_.open_.erase(this);
+  }
   const absl::Duration duration = absl::Now() - begin_;
   if (counted_) gate_.parts_.observer->OnEnd(method_, status.code(), duration);
   if (audit_fields_.empty()) return true;
@@ -108,8 +146,40 @@ CallGate::CallGate(Parts parts, RoleTable roles)
 
 void CallGate::SetRoles(RoleTable roles) {
   auto next = std::make_shared<const RoleTable>(std::move(roles));
-  const MutexLock lock(mutex_);
-  roles_ = std::move(next);
+  {
+    const MutexLock lock(mutex_);
+    roles_ = std::move(next);
+  }
+  EndRevoked();
+}
+
+void CallGate::EndRevoked() {
+  std::vector<std::shared_ptr<Cancellation>> revoked;
+  {
+    const MutexLock lock(open_mutex_);
+    for (auto& [scope, call] : open_) {
+      if (!call.revocation.ok()) continue;
+      call.revocation = DecideAgain(*scope);
+      if (call.revocation.ok()) continue;
+      revoked.push_back(call.cancellation);
+      if (parts_.audit == nullptr || !scope->audit_fields_.empty()) continue;
+      scope->audit_fields_ = {{"who", scope->identity_.name},
+                              {"certificate_serial", scope->identity_.serial},
+                              {"method", scope->method_.name},
+                              {"container", scope->container_},
+                              {"trace_id", scope->log_context_->trace_id}};
+    }
+  }
+  for (const std::shared_ptr<Cancellation>& cancellation : revoked) cancellation->Cancel();
+}
+
+absl::Status CallGate::DecideAgain(const CallScope& call) {
+  if (call.certificates_.empty()) {
+    return Decide(call.method_, call.container_, call.identity_, RoleOf(call.identity_));
+  }
+  const absl::StatusOr<Identity> identity = CheckCertificates(call.certificates_);
+  if (!identity.ok()) return identity.status();
+  return Decide(call.method_, call.container_, *identity, RoleOf(*identity));
 }
 
 Role CallGate::RoleOf(const Identity& identity) const {
@@ -135,33 +205,24 @@ absl::StatusOr<Identity> CallGate::Identify(const grpc::ServerContextBase& conte
       CRYPTO_memcmp(token.data(), self_token_.data(), token.size()) == 0) {
     return Identity{.source = Identity::Source::kSelf, .name = "local"};
   }
-  std::shared_ptr<const CertificateTrust> trust;
-  if (parts_.trust != nullptr) trust = parts_.trust();
-  const std::shared_ptr<const grpc::AuthContext> connection = context.auth_context();
-  if (trust != nullptr && connection != nullptr) {
-    // Of a server, OpenSSL's chain is without the client's own certificate, which goes first.
-    std::string chain;
-    for (const char* property :
-         {GRPC_X509_PEM_CERT_PROPERTY_NAME, GRPC_X509_PEM_CERT_CHAIN_PROPERTY_NAME}) {
-      const std::vector<grpc::string_ref> values = connection->FindPropertyValues(property);
-      if (values.empty() && chain.empty()) break;
-      if (!values.empty()) chain.append(values[0].data(), values[0].size());
-    }
-    if (!chain.empty()) {
-      const absl::StatusOr<std::shared_ptr<const Identity>> identity =
-          certificates_.Check(trust, chain, absl::Now());
-      if (!identity.ok()) return identity.status();
-      return **identity;
-    }
-  }
-  return MakeError(absl::StatusCode::kUnauthenticated, "UNAUTHENTICATED",
-                   "nothing says who is at the other end of this connection");
+  const std::string chain = ChainOf(context);
+  if (!chain.empty()) return CheckCertificates(chain);
+  return NobodySaysWho();
 }
 
-absl::Status CallGate::Decide(const ApiMethod& method, const Message& request,
+absl::StatusOr<Identity> CallGate::CheckCertificates(const std::string& chain) {
+  std::shared_ptr<const CertificateTrust> trust;
+  if (parts_.trust != nullptr) trust = parts_.trust();
+  if (trust == nullptr) return NobodySaysWho();
+  const absl::StatusOr<std::shared_ptr<const Identity>> identity =
+      certificates_.Check(trust, chain, absl::Now());
+  if (!identity.ok()) return identity.status();
+  return **identity;
+}
+
+absl::Status CallGate::Decide(const ApiMethod& method, const std::string& container,
                               const Identity& identity, Role role) const {
   const Role needed = RoleFor(method.permission);
-  const std::string container = method.ContainerId(request);
   ErrorMetadata metadata = {{"identity", identity.name},
                             {"role", std::string(RoleName(role))},
                             {"needed_role", std::string(RoleName(needed))},
@@ -194,8 +255,10 @@ std::shared_ptr<CallScope> CallGate::Admit(const grpc::ServerContextBase& contex
   const std::string trace = TraceIdOf(FirstMetadata(context, "traceparent"));
   scope->log_context_ = std::make_shared<const LogContext>(LogContext{trace, method.name});
 
-  absl::StatusOr<Identity> identity = Identify(context);
-  if (identity.ok() && identity->source == Identity::Source::kSelf) return scope;
+  const absl::StatusOr<Identity> identity = Identify(context);
+  if (identity.ok()) scope->identity_ = *identity;
+  if (scope->identity_.source == Identity::Source::kSelf) return scope;
+  scope->container_ = method.ContainerId(request);
   if (parts_.observer != nullptr) {
     parts_.observer->OnBegin(method);
     scope->counted_ = true;
@@ -203,18 +266,19 @@ std::shared_ptr<CallScope> CallGate::Admit(const grpc::ServerContextBase& contex
   Role role = Role::kNone;
   if (identity.ok()) {
     role = RoleOf(*identity);
-    scope->verdict_ = Decide(method, request, *identity, role);
+    if (identity->source == Identity::Source::kCertificate) scope->certificates_ = ChainOf(context);
+    scope->verdict_ = Decide(method, scope->container_, *identity, role);
   } else {
     scope->verdict_ = identity.status();
   }
   if (parts_.audit == nullptr || (scope->verdict_.ok() && !method.changes())) return scope;
-  const Identity who = identity.ok() ? *std::move(identity) : Identity();
+  const Identity& who = scope->identity_;
   scope->audit_fields_ = {{"who", who.name.empty() ? "unknown" : who.name},
                           {"certificate_serial", who.serial},
                           {"role", std::string(RoleName(role))},
                           {"peer", PeerText(who, context.peer())},
                           {"method", method.name},
-                          {"container", method.ContainerId(request)},
+                          {"container", scope->container_},
                           {"exec", method.ExecId(request)},
                           {"request_sha256", RequestDigest(request)},
                           {"argv_sha256", ArgumentsDigest(request)},

@@ -11,6 +11,9 @@
 // something or was refused, writes the audit log. All RPCs come through here (api_context.h, pull_stream.h
 // and attach.cc); grpc.health.v1 and server reflection, which tell nothing of this host, do not.
 //
+// A call that may last (a stream, a wait) gives its Cancellation to CallScope::CancelWhenRevoked: it ends,
+// refused as a new one would be, when its caller loses the right to it.
+//
 // Refusals: UNAUTHENTICATED for a certificate that is not believed; PERMISSION_DENIED with the reason
 // PERMISSION_DENIED (the role is too small) or NOT_OWNER, and in metadata `identity`, `role`,
 // `needed_role`, `method`, `container`.
@@ -23,6 +26,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -35,6 +39,7 @@
 #include "daemon/access/role_table.h"
 #include "daemon/api/method_table.h"
 #include "daemon/api/peer_table.h"
+#include "daemon/base/cancellation.h"
 #include "daemon/base/log_context.h"
 #include "google/protobuf/message.h"
 #include "grpcpp/server_context.h"
@@ -62,21 +67,31 @@ class CallScope {
   // For what is done for this call on this thread: see ScopedLogContext.
   const std::shared_ptr<const LogContext>& log_context() const { return log_context_; }
 
+  // Of an admitted call, once.
+  void CancelWhenRevoked(std::shared_ptr<Cancellation> cancellation);
+  // Why the call was cancelled so; OK: it was not.
+  absl::Status revocation();
+
   // True for the first end of the call, which alone may answer.
   bool End(const absl::Status& status);
 
  private:
   friend class CallGate;
 
-  CallScope(const CallGate& gate, const ApiMethod& method) : gate_(gate), method_(method) {}
+  CallScope(CallGate& gate, const ApiMethod& method) : gate_(gate), method_(method) {}
 
-  const CallGate& gate_;
+  CallGate& gate_;
   const ApiMethod& method_;
+  Identity identity_;
+  std::string certificates_;  // PEM, of a TLS client
+  std::string container_;
   absl::Time begin_;
   absl::Status verdict_;
   std::shared_ptr<const LogContext> log_context_;
-  std::vector<std::pair<std::string_view, std::string>> audit_fields_;  // empty: is not written
+  // Empty: is not written. Of a call in CallGate::open_ under its lock.
+  std::vector<std::pair<std::string_view, std::string>> audit_fields_;
   bool counted_ = false;
+  bool watched_ = false;  // set before the call can end
   std::atomic<bool> ended_ = false;
 };
 
@@ -100,7 +115,7 @@ class CallGate {
   static constexpr char kSelfMetadata[] = "ocid-self";
   const std::string& self_token() const { return self_token_; }
 
-  // Holds for every call from now on.
+  // Holds for every call from now on, and ends those under way that it forbids.
   void SetRoles(RoleTable roles);
 
   std::shared_ptr<CallScope> Admit(const grpc::ServerContextBase& context,
@@ -109,11 +124,23 @@ class CallGate {
   // Who is at the other end. UNAUTHENTICATED where nobody can tell.
   absl::StatusOr<Identity> Identify(const grpc::ServerContextBase& context);
 
+  // Ends the calls that would not be admitted any more: to be called when certificates or authorities
+  // have changed, and now and then, as certificates expire. Runs the cancellations on this thread.
+  void EndRevoked();
+
  private:
   friend class CallScope;
 
-  absl::Status Decide(const ApiMethod& method, const google::protobuf::Message& request,
+  struct OpenCall {
+    std::shared_ptr<Cancellation> cancellation;
+    absl::Status revocation;
+  };
+
+  absl::StatusOr<Identity> CheckCertificates(const std::string& chain);
+  absl::Status Decide(const ApiMethod& method, const std::string& container,
                       const Identity& identity, Role role) const;
+  // Whether an admitted call would be admitted now.
+  absl::Status DecideAgain(const CallScope& call);
   Role RoleOf(const Identity& identity) const;
 
   const Parts parts_;
@@ -121,6 +148,9 @@ class CallGate {
   CertificateCache certificates_;
   mutable Mutex mutex_;
   std::shared_ptr<const RoleTable> roles_ ABSL_GUARDED_BY(mutex_);
+  // Of CancelWhenRevoked. A call that is here has not ended.
+  mutable Mutex open_mutex_;
+  std::unordered_map<CallScope*, OpenCall> open_ ABSL_GUARDED_BY(open_mutex_);
 };
 
 }  // namespace ocid

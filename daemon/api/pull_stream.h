@@ -69,6 +69,7 @@ class PullStream final : public grpc::ServerWriteReactor<Message>,
       stream->Stop(refused);
     } else {
       const std::weak_ptr<PullStream> weak = stream;
+      stream->scope_->CancelWhenRevoked(stream->cancellation_);
       stream->cancellation_->OnCancel([weak] {
         if (const auto alive = weak.lock()) alive->Stop(absl::CancelledError("cancelled"));
       });
@@ -184,7 +185,7 @@ class PullStream final : public grpc::ServerWriteReactor<Message>,
       status = stop_;
     }
     api_.drain.Unregister(drain_id_);
-    status = WhyCancelled(api_, status);
+    status = WhyCancelled(api_, scope_.get(), status);
     scope_->End(status);
     this->Finish(FinalStatus(*context_, status));
   }

@@ -121,9 +121,13 @@ def test_a_revoked_certificate_is_refused_also_on_a_connection_that_is_open(remo
     revoked = remote.authority.issue("leaver", unit="deploy")
     with remote.channel(revoked) as channel:
         assert remote.list_code(channel) == OK
+        watch = remote.watch(channel)
         remote.authority.revoke(revoked[0])
         remote.publish_crl()
         remote.until_code(channel, UNAUTHENTICATED)
+        with pytest.raises(grpc.RpcError) as ended:  # and so is a call that is under way
+            list(watch)
+        assert ended.value.code() == UNAUTHENTICATED
         with remote.channel(revoked) as another:
             assert remote.list_code(another) == UNAVAILABLE
     last = remote.audit()[-1]

@@ -220,13 +220,18 @@ def test_short_execs_leave_nothing_behind(api, fresh_daemon):
                     "memory": daemon.pss_kib(daemon.process.pid),
                     "memory of the supervisor": daemon.pss_kib(supervisor)}
         run(200)
-        before = measure()
-        run(CHURN)
-        wait_until(lambda: len(daemon.ctl("execs", "list", "-q", "c1").stdout.split()) <= 64, what="bounded")
-        after = measure()
         allowed = {"memory": 2048, "memory of the supervisor": 64, "threads": 2}
-        assert {name: (before[name], after[name]) for name in before
-                if after[name] > before[name] + allowed.get(name, 3)} == {}
+        # What leaks does so in every round; a thread more, on a busy machine, comes once.
+        for _ in range(4):
+            before = measure()
+            run(CHURN)
+            wait_until(lambda: len(daemon.ctl("execs", "list", "-q", "c1").stdout.split()) <= 64, what="bounded")
+            after = measure()
+            left = {name: (before[name], after[name]) for name in before
+                    if after[name] > before[name] + allowed.get(name, 3)}
+            if not left:
+                break
+        assert left == {}
 
 
 def test_an_exec_is_told_of_as_started_before_it_is_told_of_as_ended(api, fresh_daemon):

@@ -85,6 +85,11 @@ class RemoteDaemon:
             return error.code()
         return grpc.StatusCode.OK
 
+    def watch(self, channel, timeout=30.0):
+        """A call that lasts, its answers an iterator: there are no events as long as nobody does anything."""
+        return self.api.event_grpc.EventServiceStub(channel).Watch(
+            self.api.event.WatchEventsRequest(), timeout=timeout)
+
     def until_code(self, channel, code, seconds=10.0):
         wait_until(lambda: self.list_code(channel) == code or time.sleep(0.2), seconds, f"{code}")
 
