@@ -21,7 +21,7 @@ constexpr size_t kBytes = 100'000;
 constexpr double kMilliseconds = 50;
 constexpr long kKilobytes = 50 * 1024;
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(__SANITIZE_ADDRESS__) || defined(OCID_TSAN)
 constexpr bool kMeasured = false;  // sanitizers cost both
 #else
 constexpr bool kMeasured = true;

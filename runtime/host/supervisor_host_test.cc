@@ -31,7 +31,7 @@ constexpr absl::Duration kTimeout = absl::Seconds(20);
 
 // What a supervisor may cost. Sanitizers keep what was freed, and shadows of it.
 constexpr size_t kMostPssKib = 300;
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(__SANITIZE_ADDRESS__) || defined(OCID_TSAN)
 constexpr bool kMeasuresMemory = false;
 #else
 constexpr bool kMeasuresMemory = true;
