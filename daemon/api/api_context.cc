@@ -23,7 +23,7 @@ absl::Status CallTimedOut() {
                    "the daemon's call-timeout has passed; the operation goes on");
 }
 
-absl::Status WhyCancelled(const ApiContext& api, CallScope* scope,
+absl::Status WhyCancelled(const ApiContext& api, const CallScope* scope,
                           const absl::Status& status) {
   if (!absl::IsCancelled(status)) return status;
   const absl::Status revocation = scope != nullptr ? scope->revocation() : absl::OkStatus();

@@ -50,7 +50,7 @@ grpc::Status FinalStatus(const grpc::CallbackServerContext& context, const absl:
 
 // CANCELLED as a waiting call answers it: because its caller lost the right to it, because the daemon ends,
 // or because its client has gone. `scope` may be null.
-absl::Status WhyCancelled(const ApiContext& api, CallScope* scope, const absl::Status& status);
+absl::Status WhyCancelled(const ApiContext& api, const CallScope* scope, const absl::Status& status);
 
 // DEADLINE_EXCEEDED, TIMED_OUT: ApiContext::call_timeout.
 absl::Status CallTimedOut();
@@ -142,7 +142,6 @@ class WaitingCall final : public grpc::ServerUnaryReactor {
     if (!status.ok()) {
       call->End(status);
     } else {
-      call->scope_->CancelWhenRevoked(call->cancellation_);
       operation(call->cancellation_,
                 [call](absl::StatusOr<Response> result) { call->End(std::move(result)); });
     }
@@ -155,7 +154,7 @@ class WaitingCall final : public grpc::ServerUnaryReactor {
       : api_(api),
         context_(context),
         response_(response),
-        scope_(api.gate.Admit(*context, request)),
+        scope_(api.gate.Admit(*context, request, cancellation_)),
         drain_id_(api.drain.Register(cancellation_)) {}
 
   void End(absl::StatusOr<Response> result) {
@@ -172,8 +171,8 @@ class WaitingCall final : public grpc::ServerUnaryReactor {
   const ApiContext& api_;
   grpc::CallbackServerContext* const context_;
   Response* const response_;
-  const std::shared_ptr<CallScope> scope_;
   const std::shared_ptr<Cancellation> cancellation_ = std::make_shared<Cancellation>();
+  const std::shared_ptr<CallScope> scope_;
   const DrainSignal::Id drain_id_;
 };
 

@@ -93,15 +93,12 @@ class AttachCall final : public grpc::ServerBidiReactor<v1::AttachRequest, v1::A
     if (!request_.has_open()) return End(InvalidMessage("open", "must be the first message"));
     opened_ = true;
     open_ = request_.open();
-    const std::shared_ptr<CallScope> scope = api_.gate.Admit(*context_, request_);
+    const std::shared_ptr<CallScope> scope = api_.gate.Admit(*context_, request_, cancellation_);
     bool ended = false;
     {
       const MutexLock lock(mutex_);
       ended = ended_;
-      if (!ended) {
-        scope_ = scope;
-        if (scope->verdict().ok()) scope->CancelWhenRevoked(cancellation_);
-      }
+      if (!ended) scope_ = scope;
     }
     if (ended) return void(scope->End(absl::CancelledError("cancelled")));
     const ScopedLogContext log_scope(scope->log_context());

@@ -109,15 +109,8 @@ absl::string_view View(std::string_view text) { return {text.data(), text.size()
 
 }  // namespace
 
-void CallScope::CancelWhenRevoked(std::shared_ptr<Cancellation> cancellation) {
-  if (identity_.source == Identity::Source::kSelf) return;
-  const MutexLock lock(gate_.open_mutex_);
-  gate_.open_[this].cancellation = std::move(cancellation);
-  watched_ = true;
-}
-
-absl::Status CallScope::revocation() {
-  if (!watched_) return absl::OkStatus();
+absl::Status CallScope::revocation() const {
+  if (!may_last_) return absl::OkStatus();
   const MutexLock lock(gate_.open_mutex_);
   const auto found = gate_.open_.find(this);
   return found == gate_.open_.end() ? absl::OkStatus() : found->second.revocation;
@@ -125,9 +118,18 @@ absl::Status CallScope::revocation() {
 
 bool CallScope::End(const absl::Status& status) {
   if (ended_.exchange(true)) return false;
-  if (watched_) {
+  bool revoked = false;
+  if (may_last_) {
     const MutexLock lock(gate_.open_mutex_);
-    gate_.open_.erase(this);
+    const auto open = gate_.open_.extract(this);
+    revoked = !open.empty() && !open.mapped().revocation.ok();
+  }
+  if (revoked && gate_.parts_.audit != nullptr && audit_fields_.empty()) {
+    audit_fields_ = {{"who", identity_.name},
+                     {"certificate_serial", identity_.serial},
+                     {"method", method_.name},
+                     {"container", container_},
+                     {"trace_id", log_context_->trace_id}};
   }
   const absl::Duration duration = absl::Now() - begin_;
   if (counted_) gate_.parts_.observer->OnEnd(method_, status.code(), duration);
@@ -160,14 +162,7 @@ void CallGate::EndRevoked() {
     for (auto& [scope, call] : open_) {
       if (!call.revocation.ok()) continue;
       call.revocation = DecideAgain(*scope);
-      if (call.revocation.ok()) continue;
-      revoked.push_back(call.cancellation);
-      if (parts_.audit == nullptr || !scope->audit_fields_.empty()) continue;
-      scope->audit_fields_ = {{"who", scope->identity_.name},
-                              {"certificate_serial", scope->identity_.serial},
-                              {"method", scope->method_.name},
-                              {"container", scope->container_},
-                              {"trace_id", scope->log_context_->trace_id}};
+      if (!call.revocation.ok()) revoked.push_back(call.cancellation);
     }
   }
   for (const std::shared_ptr<Cancellation>& cancellation : revoked) cancellation->Cancel();
@@ -248,7 +243,8 @@ absl::Status CallGate::Decide(const ApiMethod& method, const std::string& contai
 }
 
 std::shared_ptr<CallScope> CallGate::Admit(const grpc::ServerContextBase& context,
-                                           const Message& request) {
+                                           const Message& request,
+                                           std::shared_ptr<Cancellation> cancellation) {
   const ApiMethod& method = MethodTable::Get().Find(request);
   const std::shared_ptr<CallScope> scope(new CallScope(*this, method));
   scope->begin_ = absl::Now();
@@ -259,6 +255,15 @@ std::shared_ptr<CallScope> CallGate::Admit(const grpc::ServerContextBase& contex
   if (identity.ok()) scope->identity_ = *identity;
   if (scope->identity_.source == Identity::Source::kSelf) return scope;
   scope->container_ = method.ContainerId(request);
+  if (cancellation != nullptr) {
+    if (scope->identity_.source == Identity::Source::kCertificate) {
+      scope->certificates_ = ChainOf(context);
+    }
+    // Before the decision: rights that change from now on end it.
+    scope->may_last_ = true;
+    const MutexLock lock(open_mutex_);
+    open_[scope.get()].cancellation = std::move(cancellation);
+  }
   if (parts_.observer != nullptr) {
     parts_.observer->OnBegin(method);
     scope->counted_ = true;
@@ -266,7 +271,6 @@ std::shared_ptr<CallScope> CallGate::Admit(const grpc::ServerContextBase& contex
   Role role = Role::kNone;
   if (identity.ok()) {
     role = RoleOf(*identity);
-    if (identity->source == Identity::Source::kCertificate) scope->certificates_ = ChainOf(context);
     scope->verdict_ = Decide(method, scope->container_, *identity, role);
   } else {
     scope->verdict_ = identity.status();

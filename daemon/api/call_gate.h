@@ -11,8 +11,8 @@
 // something or was refused, writes the audit log. All RPCs come through here (api_context.h, pull_stream.h
 // and attach.cc); grpc.health.v1 and server reflection, which tell nothing of this host, do not.
 //
-// A call that may last (a stream, a wait) gives its Cancellation to CallScope::CancelWhenRevoked: it ends,
-// refused as a new one would be, when its caller loses the right to it.
+// A call that may last (a stream, a wait) is admitted with its Cancellation: it ends, refused as a new one
+// would be, when its caller loses the right to it.
 //
 // Refusals: UNAUTHENTICATED for a certificate that is not believed; PERMISSION_DENIED with the reason
 // PERMISSION_DENIED (the role is too small) or NOT_OWNER, and in metadata `identity`, `role`,
@@ -67,10 +67,8 @@ class CallScope {
   // For what is done for this call on this thread: see ScopedLogContext.
   const std::shared_ptr<const LogContext>& log_context() const { return log_context_; }
 
-  // Of an admitted call, once.
-  void CancelWhenRevoked(std::shared_ptr<Cancellation> cancellation);
-  // Why the call was cancelled so; OK: it was not.
-  absl::Status revocation();
+  // Why the call was cancelled by the gate; OK: it was not.
+  absl::Status revocation() const;
 
   // True for the first end of the call, which alone may answer.
   bool End(const absl::Status& status);
@@ -83,15 +81,14 @@ class CallScope {
   CallGate& gate_;
   const ApiMethod& method_;
   Identity identity_;
-  std::string certificates_;  // PEM, of a TLS client
+  std::string certificates_;  // PEM, of a TLS client's call that may last
   std::string container_;
   absl::Time begin_;
   absl::Status verdict_;
   std::shared_ptr<const LogContext> log_context_;
-  // Empty: is not written. Of a call in CallGate::open_ under its lock.
-  std::vector<std::pair<std::string_view, std::string>> audit_fields_;
+  std::vector<std::pair<std::string_view, std::string>> audit_fields_;  // empty: is not written
   bool counted_ = false;
-  bool watched_ = false;  // set before the call can end
+  bool may_last_ = false;  // is in CallGate::open_ until it ends
   std::atomic<bool> ended_ = false;
 };
 
@@ -118,8 +115,11 @@ class CallGate {
   // Holds for every call from now on, and ends those under way that it forbids.
   void SetRoles(RoleTable roles);
 
+  // `cancellation`, of a call that may last: may be cancelled before this returns. Whoever gives one ends
+  // the call, also where it is refused.
   std::shared_ptr<CallScope> Admit(const grpc::ServerContextBase& context,
-                                   const google::protobuf::Message& request);
+                                   const google::protobuf::Message& request,
+                                   std::shared_ptr<Cancellation> cancellation = nullptr);
 
   // Who is at the other end. UNAUTHENTICATED where nobody can tell.
   absl::StatusOr<Identity> Identify(const grpc::ServerContextBase& context);
@@ -148,9 +148,9 @@ class CallGate {
   CertificateCache certificates_;
   mutable Mutex mutex_;
   std::shared_ptr<const RoleTable> roles_ ABSL_GUARDED_BY(mutex_);
-  // Of CancelWhenRevoked. A call that is here has not ended.
+  // Calls that may last and have not ended.
   mutable Mutex open_mutex_;
-  std::unordered_map<CallScope*, OpenCall> open_ ABSL_GUARDED_BY(open_mutex_);
+  std::unordered_map<const CallScope*, OpenCall> open_ ABSL_GUARDED_BY(open_mutex_);
 };
 
 }  // namespace ocid

@@ -69,7 +69,6 @@ class PullStream final : public grpc::ServerWriteReactor<Message>,
       stream->Stop(refused);
     } else {
       const std::weak_ptr<PullStream> weak = stream;
-      stream->scope_->CancelWhenRevoked(stream->cancellation_);
       stream->cancellation_->OnCancel([weak] {
         if (const auto alive = weak.lock()) alive->Stop(absl::CancelledError("cancelled"));
       });
@@ -88,7 +87,7 @@ class PullStream final : public grpc::ServerWriteReactor<Message>,
              const google::protobuf::Message& request, std::unique_ptr<PullSource<Message>> source)
       : api_(api),
         context_(context),
-        scope_(api.gate.Admit(*context, request)),
+        scope_(api.gate.Admit(*context, request, cancellation_)),
         source_(std::move(source)),
         drain_id_(api.drain.Register(cancellation_)) {}
 
@@ -199,9 +198,9 @@ class PullStream final : public grpc::ServerWriteReactor<Message>,
 
   const ApiContext& api_;
   grpc::CallbackServerContext* const context_;
+  const std::shared_ptr<Cancellation> cancellation_ = std::make_shared<Cancellation>();
   const std::shared_ptr<CallScope> scope_;
   const std::unique_ptr<PullSource<Message>> source_;
-  const std::shared_ptr<Cancellation> cancellation_ = std::make_shared<Cancellation>();
   const DrainSignal::Id drain_id_;
   std::shared_ptr<PullStream> self_;  // gRPC's reference
 

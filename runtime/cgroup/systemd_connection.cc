@@ -17,7 +17,7 @@ namespace {
 constexpr char kService[] = "org.freedesktop.systemd1";
 constexpr char kManagerPath[] = "/org/freedesktop/systemd1";
 constexpr char kManager[] = "org.freedesktop.systemd1.Manager";
-constexpr absl::Duration kLongestFarewell = absl::Seconds(1);
+constexpr absl::Duration kLongestProcessing = absl::Seconds(1);
 
 uint64_t Microseconds(const Deadline& deadline) {
   return static_cast<uint64_t>(std::max(deadline.PollMilliseconds(), 1)) * 1000;
@@ -150,7 +150,7 @@ SystemdConnection::~SystemdConnection() {
 
 template <typename Condition>
 void SystemdConnection::ProcessUntil(const Condition& condition) {
-  const Deadline deadline(kLongestFarewell);
+  const Deadline deadline(kLongestProcessing);
   int result = 1;
   while (!condition() && result >= 0 && !deadline.Passed()) {
     result = sd_bus_process(bus_, nullptr);
