@@ -1,6 +1,7 @@
 """A daemon of the test's own, its client, and a census of what the host has of it."""
 
 import contextlib
+import itertools
 import json
 import os
 import pathlib
@@ -63,6 +64,7 @@ class Daemon:
         if CGROUP_MANAGER == "systemd":
             self.cgroup_parent = self.folder.name.replace("-", ".") + ".slice"
         self.flags = list(flags)
+        self._bundles = itertools.count()
         self.log = self.folder / "ocid.log"
         self.process = None
         self.rootfs = bundles.make_rootfs(self.folder / "rootfs")
@@ -124,8 +126,8 @@ class Daemon:
         return json.loads(self.ctl("inspect", container).stdout)
 
     def bundle(self, *args, name=None, spec=None):
-        """A bundle that runs `args` on the shared root file system."""
-        name = name or f"bundle-{len(list(self.folder.glob('bundle-*')))}"
+        """A bundle that runs `args` on the shared root file system. Any thread may ask for one."""
+        name = name or f"bundle-{next(self._bundles)}"
         return bundles.write(self.folder / name, spec or bundles.config(*args), rootfs=self.rootfs)
 
     def run_detached(self, container, *args, **kwargs):
