@@ -194,7 +194,8 @@ class Container : public std::enable_shared_from_this<Container> {
   void FailStart(const absl::Status& status);
   void HandleExit(uint32_t generation, const ExitRecord& record);
   void HandleLost(uint32_t generation);
-  void FinishExit(v1::ExitStatus exit);
+  // `oom_kills`: as the exit record has it, or 0.
+  void FinishExit(v1::ExitStatus exit, uint64_t oom_kills);
   v1::ExitStatus ToExitStatus(const ExitRecord& record) const;
   void RememberStopped();
   void ScheduleRestart();
@@ -202,8 +203,9 @@ class Container : public std::enable_shared_from_this<Container> {
   void CancelRestart();
   void CancelDelete();
   void WatchOomKills();
-  // Tells of kills for lack of memory that no event has told of yet. How many there were in all.
-  uint64_t TellOomKills();
+  // Tells of kills for lack of memory that no event has told of yet. How many there were in all;
+  // `recorded`: what the exit record says.
+  uint64_t TellOomKills(uint64_t recorded = 0);
   // Everything of the generation that is over: supervisor, cgroup.
   absl::Status ReleaseRuntime();
   absl::Status RemoveCgroup();
@@ -294,7 +296,7 @@ class Container : public std::enable_shared_from_this<Container> {
   // ---- container_recover.cc
   void Adopt(const internal::ContainerRecord& record, const internal::RuntimeState& state);
   void RecoverAlive(const SupervisorStatus& status, const internal::RuntimeState& state);
-  void RecoverStopped(v1::ExitStatus exit, const internal::RuntimeState& state);
+  void RecoverStopped(v1::ExitStatus exit, uint64_t oom_kills, const internal::RuntimeState& state);
   void RecoverExecs(const SupervisorStatus* status);
   void RecoverHealth(const SupervisorStatus& status);
   absl::Status RemoveLeftovers();

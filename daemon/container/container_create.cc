@@ -202,6 +202,7 @@ absl::Status Container::Launch(const GeneratedSpec& generated, internal::Contain
   // The disk and the supervisor work at the same time; both must be done before anybody is told.
   std::promise<absl::Status> record_written;
   services_.writers.Post([&] { record_written.set_value(services_.store.PutRecord(record)); });
+  const UniqueFd oom_kills = (*cgroup)->OpenOomKillFile();
   CreateRequest request;
   request.id = id_;
   request.state_dir = directories->state;
@@ -209,6 +210,7 @@ absl::Status Container::Launch(const GeneratedSpec& generated, internal::Contain
   request.plan = plan->plan;
   request.supervisor_cgroup2_dir = *supervisor_cgroup;
   request.cgroup2_dir = (*cgroup)->unified_fd();
+  request.oom_kills = oom_kills;
   request.cgroup1_procs = (*cgroup)->v1_procs_fds();
   request.open_stdin = view_.config().open_stdin();
   request.log = LogLimitsOf(view_.config());

@@ -114,12 +114,15 @@ RecoveryAction Container::Recover(std::vector<std::string>* warnings) {
     case RecoveryAction::kMarkStopped:
     case RecoveryAction::kMarkLost: {
       v1::ExitStatus exit;
+      uint64_t oom_kills = 0;
       if (seen.state == v1::CONTAINER_STATE_STOPPED && state.has_exit_status()) {
         exit = state.exit_status();
       } else if (seen.supervisor == SupervisorFound::kInitExited) {
         exit = ToExitStatus(status.init.exit);
+        oom_kills = status.init.exit.oom_kills;
       } else if (seen.exit_record) {
         exit = ToExitStatus(exit_record);
+        oom_kills = exit_record.oom_kills;
       } else {
         exit.set_code(kUnknownCode);
         exit.set_reason(stored.ok() ? "the container's supervisor was gone when the daemon started"
@@ -127,7 +130,7 @@ RecoveryAction Container::Recover(std::vector<std::string>* warnings) {
         *exit.mutable_exit_time() = ToTimestamp(services_.timers.Now());
       }
       RecoverExecs(seen.supervisor == SupervisorFound::kInitExited ? &status : nullptr);
-      RecoverStopped(std::move(exit), state);
+      RecoverStopped(std::move(exit), oom_kills, state);
       break;
     }
   }
@@ -194,7 +197,7 @@ void Container::RecoverAlive(const SupervisorStatus& status, const internal::Run
   if (now != state.state()) AddEvent(v1::Event::STATE_CHANGED, state.state());
   Publish();
   StoreStateOrLog();
-  if (cgroup_ != nullptr && cgroup_->exists()) TellOomKills();
+  TellOomKills();
   WatchOomKills();
   if (!stopping) return;
   // The stop that the earlier daemon began goes on where it was.
@@ -204,9 +207,10 @@ void Container::RecoverAlive(const SupervisorStatus& status, const internal::Run
       [self = shared_from_this(), left](Lane::Turn) { self->ArmKill(left); });
 }
 
-void Container::RecoverStopped(v1::ExitStatus exit, const internal::RuntimeState& state) {
+void Container::RecoverStopped(v1::ExitStatus exit, uint64_t oom_kills,
+                               const internal::RuntimeState& state) {
   const bool news = state.state() != v1::CONTAINER_STATE_STOPPED;
-  if (news && cgroup_ != nullptr && cgroup_->exists()) exit.set_oom_killed(TellOomKills() > 0);
+  if (news) exit.set_oom_killed(TellOomKills(oom_kills) > 0);
   view_.set_pid(0);
   view_.set_supervisor_pid(supervisor_identity_.pid);
   *view_.mutable_finish_time() = exit.exit_time();

@@ -151,7 +151,7 @@ v1::ExitStatus Container::ToExitStatus(const ExitRecord& record) const {
 void Container::HandleExit(uint32_t generation, const ExitRecord& record) {
   // A start that failed has said all there is, and a lost supervisor's record was read already.
   if (generation != view_.generation() || !NextState(state(), LifecycleEvent::kExit).ok()) return;
-  FinishExit(ToExitStatus(record));
+  FinishExit(ToExitStatus(record), record.oom_kills);
 }
 
 void Container::HandleLost(uint32_t generation) {
@@ -166,21 +166,21 @@ void Container::HandleLost(uint32_t generation) {
   const absl::StatusOr<ContainerDirectories> directories = services_.store.OpenDirectories(id_);
   ExitRecord record;
   if (directories.ok() && ReadExitRecord(directories->root.get(), &record) == 0) {
-    return FinishExit(ToExitStatus(record));
+    return FinishExit(ToExitStatus(record), record.oom_kills);
   }
   v1::ExitStatus exit;
   exit.set_code(kUnknownCode);
   exit.set_reason("the container's supervisor ended unexpectedly");
   *exit.mutable_exit_time() = ToTimestamp(services_.timers.Now());
   AddWarning("the supervisor ended unexpectedly; the container was killed");
-  FinishExit(std::move(exit));
+  FinishExit(std::move(exit), /*oom_kills=*/0);
 }
 
-void Container::FinishExit(v1::ExitStatus exit) {
+void Container::FinishExit(v1::ExitStatus exit, uint64_t oom_kills) {
   DisarmTimers();
   EndHealth();
+  exit.set_oom_killed(TellOomKills(oom_kills) > 0);
   if (cgroup_ != nullptr && cgroup_->exists()) {
-    exit.set_oom_killed(TellOomKills() > 0);
     // Without a pid namespace of its own, what the init started may live on.
     const absl::StatusOr<bool> populated = cgroup_->Populated();
     if (populated.ok() && *populated) (void)cgroup_->Kill();  // Remove tells what did not die
@@ -325,11 +325,12 @@ void Container::WatchOomKills() {
   }
 }
 
-uint64_t Container::TellOomKills() {
+uint64_t Container::TellOomKills(uint64_t recorded) {
   // systemd may have removed the cgroup already, and the kernel's count with it.
-  const uint64_t counted = cgroup_->OomKillCount().value_or(0);
+  const bool countable = cgroup_ != nullptr && cgroup_->exists();
+  const uint64_t counted = countable ? cgroup_->OomKillCount().value_or(0) : 0;
   const uint64_t seen = oom_kills_seen_ != nullptr ? oom_kills_seen_->load() : 0;
-  const uint64_t kills = std::max({counted, seen, oom_kills_told_});
+  const uint64_t kills = std::max({recorded, counted, seen, oom_kills_told_});
   if (kills > oom_kills_told_) {
     oom_kills_told_ = kills;
     AddEvent(v1::Event::OOM, state());

@@ -56,10 +56,9 @@ OomWatcher::OomWatcher(Timers& timers, std::unique_ptr<FdPoller> poller, UniqueF
 OomWatcher::~OomWatcher() { poller_.reset(); }
 
 void OomWatcher::Counter::Tell() const {
-  char text[4096];
-  const ssize_t size = pread(file.get(), text, sizeof(text), 0);
-  if (size <= 0) return;  // ENODEV: the cgroup is gone
-  const auto values = ParseFlatKeyed(std::string_view(text, static_cast<size_t>(size)));
+  const absl::StatusOr<std::string> text = ReadOpenCgroupFile(file, "oom_kill");
+  if (!text.ok()) return;  // the cgroup is gone
+  const auto values = ParseFlatKeyed(*text);
   const auto kills = values.find("oom_kill");
   if (kills != values.end() && kills->second > 0) function(kills->second);
 }

@@ -110,6 +110,9 @@ class Cgroup {
   // Processes killed for lack of memory below this cgroup. 0 without a memory cgroup: a kill is
   // then not this container's limit at work.
   virtual absl::StatusOr<uint64_t> OomKillCount() const = 0;
+  // The file whose line "oom_kill" is that count, for whoever must read it the moment the last process
+  // ends: memory.events, or v1's memory.oom_control. Invalid without a memory cgroup.
+  virtual UniqueFd OpenOomKillFile() const = 0;
 
   // Applies `resources` (linux.resources; members that are absent stay as they are). Everything is
   // checked before anything is written; the error of a write names the file. Where the container

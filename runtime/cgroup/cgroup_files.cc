@@ -56,21 +56,6 @@ absl::StatusCode CodeOf(int error) {
   }
 }
 
-// Reads a file from its start; kernfs builds its text anew for each such read.
-absl::StatusOr<std::string> ReadFromStart(BorrowedFd fd, const std::string& file) {
-  std::string text;
-  char buffer[4096];
-  while (text.size() < kMaxFileBytes) {
-    const ssize_t count =
-        ::pread(fd.get(), buffer, sizeof(buffer), static_cast<off_t>(text.size()));
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return CgroupError("read", file, errno);
-    if (count == 0) return text;
-    text.append(buffer, static_cast<size_t>(count));
-  }
-  return CgroupError("read", file, EFBIG);
-}
-
 struct CloseDirectory {
   void operator()(DIR* directory) const { ::closedir(directory); }
 };
@@ -149,7 +134,22 @@ absl::StatusOr<UniqueFd> OpenCgroupFile(BorrowedFd directory, const std::string&
 absl::StatusOr<std::string> ReadCgroupFile(BorrowedFd directory, const std::string& file) {
   const absl::StatusOr<UniqueFd> fd = OpenCgroupFile(directory, file, O_RDONLY);
   if (!fd.ok()) return fd.status();
-  return ReadFromStart(*fd, file);
+  return ReadOpenCgroupFile(*fd, file);
+}
+
+// kernfs builds the text anew for each read from the start.
+absl::StatusOr<std::string> ReadOpenCgroupFile(BorrowedFd file, const std::string& name) {
+  std::string text;
+  char buffer[4096];
+  while (text.size() < kMaxFileBytes) {
+    const ssize_t count =
+        ::pread(file.get(), buffer, sizeof(buffer), static_cast<off_t>(text.size()));
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return CgroupError("read", name, errno);
+    if (count == 0) return text;
+    text.append(buffer, static_cast<size_t>(count));
+  }
+  return CgroupError("read", name, EFBIG);
 }
 
 absl::Status WriteCgroupFile(BorrowedFd directory, const std::string& file,
@@ -213,7 +213,7 @@ absl::StatusOr<bool> WaitForCgroupEvents(
   constexpr int kLooks = 50;
   constexpr timespec kBetweenLooks = {0, 100'000};
   for (int look = 0;; ++look) {
-    const absl::StatusOr<std::string> text = ReadFromStart(*file, "cgroup.events");
+    const absl::StatusOr<std::string> text = ReadOpenCgroupFile(*file, "cgroup.events");
     if (!text.ok()) return text.status();
     if (done(ParseFlatKeyed(*text))) return true;
     if (deadline.Passed()) return false;

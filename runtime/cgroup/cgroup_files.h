@@ -44,6 +44,8 @@ absl::Status CgroupError(std::string_view action, std::string_view file, int err
 absl::StatusOr<UniqueFd> OpenCgroupDirectory(BorrowedFd base, const std::string& path);
 absl::StatusOr<UniqueFd> OpenCgroupFile(BorrowedFd directory, const std::string& file, int flags);
 absl::StatusOr<std::string> ReadCgroupFile(BorrowedFd directory, const std::string& file);
+// The same of a file that is open already; `name` is for errors.
+absl::StatusOr<std::string> ReadOpenCgroupFile(BorrowedFd file, const std::string& name);
 // In one write(2), as these files want it.
 absl::Status WriteCgroupFile(BorrowedFd directory, const std::string& file, std::string_view value);
 

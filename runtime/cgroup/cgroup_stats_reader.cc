@@ -1,3 +1,5 @@
+#include <fcntl.h>
+
 #include <optional>
 #include <string>
 #include <utility>
@@ -194,15 +196,21 @@ absl::StatusOr<CgroupStats> ReadCgroupStats(const std::vector<CgroupPart>& parts
   return stats;
 }
 
+absl::StatusOr<UniqueFd> OpenOomKills(const std::vector<CgroupPart>& parts) {
+  absl::StatusOr<UniqueFd> unified =
+      OpenCgroupFile(parts[0].directory, "memory.events", O_RDONLY);
+  const CgroupPart* const v1 = FindPart(parts, "memory");
+  if (v1 == nullptr || !absl::IsNotFound(unified.status())) return unified;
+  return OpenCgroupFile(v1->directory, "memory.oom_control", O_RDONLY);
+}
+
 absl::StatusOr<uint64_t> ReadOomKills(const std::vector<CgroupPart>& parts) {
-  const absl::StatusOr<std::string> unified = ReadCgroupFile(parts[0].directory, "memory.events");
-  if (unified.ok()) return Get(ParseFlatKeyed(*unified), "oom_kill");
-  if (!absl::IsNotFound(unified.status())) return unified.status();
-  const CgroupPart* const part = FindPart(parts, "memory");
-  if (part == nullptr) return 0;
-  const absl::StatusOr<std::string> v1 = ReadCgroupFile(part->directory, "memory.oom_control");
-  if (!v1.ok()) return v1.status();
-  return Get(ParseFlatKeyed(*v1), "oom_kill");
+  const absl::StatusOr<UniqueFd> file = OpenOomKills(parts);
+  if (absl::IsNotFound(file.status())) return 0;
+  if (!file.ok()) return file.status();
+  const absl::StatusOr<std::string> text = ReadOpenCgroupFile(*file, "oom_kill");
+  if (!text.ok()) return text.status();
+  return Get(ParseFlatKeyed(*text), "oom_kill");
 }
 
 }  // namespace ocid

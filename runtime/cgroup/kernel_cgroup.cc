@@ -459,6 +459,11 @@ absl::StatusOr<CgroupStats> KernelCgroup::Stats() const { return ReadCgroupStats
 
 absl::StatusOr<uint64_t> KernelCgroup::OomKillCount() const { return ReadOomKills(parts_); }
 
+UniqueFd KernelCgroup::OpenOomKillFile() const {
+  absl::StatusOr<UniqueFd> file = OpenOomKills(parts_);
+  return file.ok() ? *std::move(file) : UniqueFd();
+}
+
 absl::Status KernelCgroup::GiveTo(uid_t owner) {
   if (options_.layout->mode() != CgroupMode::kUnified) return absl::OkStatus();
   constexpr gid_t kKeepGroup = static_cast<gid_t>(-1);

@@ -75,6 +75,7 @@ class KernelCgroup : public Cgroup {
   absl::StatusOr<bool> Populated() const override;
   absl::StatusOr<CgroupStats> Stats() const override;
   absl::StatusOr<uint64_t> OomKillCount() const override;
+  UniqueFd OpenOomKillFile() const override;
   absl::Status Update(const nlohmann::json& resources) override;
   absl::Status GiveTo(uid_t owner) override;
   absl::Status Remove(absl::Duration timeout) override;
@@ -111,6 +112,8 @@ class KernelCgroup : public Cgroup {
 // Reads what the kernel counts in these directories, cgroup2 first.
 absl::StatusOr<CgroupStats> ReadCgroupStats(const std::vector<CgroupPart>& parts);
 absl::StatusOr<uint64_t> ReadOomKills(const std::vector<CgroupPart>& parts);
+// See Cgroup::OpenOomKillFile. NOT_FOUND where there is none.
+absl::StatusOr<UniqueFd> OpenOomKills(const std::vector<CgroupPart>& parts);
 
 }  // namespace ocid
 

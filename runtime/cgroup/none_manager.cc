@@ -38,6 +38,7 @@ class NoCgroupAtAll : public Cgroup {
   absl::StatusOr<bool> Populated() const override { return false; }
   absl::StatusOr<CgroupStats> Stats() const override { return NoCgroup("statistics"); }
   absl::StatusOr<uint64_t> OomKillCount() const override { return 0; }
+  UniqueFd OpenOomKillFile() const override { return {}; }
   absl::Status Update(const nlohmann::json& /*resources*/) override { return NoCgroup("update"); }
   absl::Status GiveTo(uid_t /*owner*/) override { return absl::OkStatus(); }
   absl::Status Remove(absl::Duration /*timeout*/) override { return absl::OkStatus(); }

@@ -41,6 +41,7 @@ class ScopeCgroup : public Cgroup {
   absl::StatusOr<bool> Populated() const override { return kernel_->Populated(); }
   absl::StatusOr<CgroupStats> Stats() const override { return kernel_->Stats(); }
   absl::StatusOr<uint64_t> OomKillCount() const override { return kernel_->OomKillCount(); }
+  UniqueFd OpenOomKillFile() const override { return kernel_->OpenOomKillFile(); }
 
   absl::StatusOr<std::vector<pid_t>> Pids() const override {
     absl::StatusOr<std::vector<pid_t>> pids = kernel_->Pids();

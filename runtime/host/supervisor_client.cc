@@ -98,10 +98,11 @@ absl::Status MakeTargetOf(std::string_view exec_id, TargetId* target) {
   return absl::InvalidArgumentError("the exec's id is too long");
 }
 
-std::vector<BorrowedFd> LaunchFdsOf(BorrowedFd plan, BorrowedFd cgroup2,
+std::vector<BorrowedFd> LaunchFdsOf(BorrowedFd plan, BorrowedFd cgroup2, BorrowedFd oom_kills,
                                     const std::vector<BorrowedFd>& cgroup1) {
   std::vector<BorrowedFd> fds = {plan};
   if (cgroup2.valid()) fds.push_back(cgroup2);
+  if (oom_kills.valid()) fds.push_back(oom_kills);
   fds.insert(fds.end(), cgroup1.begin(), cgroup1.end());
   return fds;
 }
@@ -181,13 +182,14 @@ absl::StatusOr<ProcessIdentity> SupervisorClient::Create(ControlChannel& channel
                                                          const CreateRequest& request,
                                                          BorrowedFd plan, absl::Time deadline) {
   LaunchBody body;
-  body.flags = LaunchFlags(request.open_stdin, request.cgroup2_dir, /*attach=*/false);
+  body.flags = LaunchFlags(request.open_stdin, request.cgroup2_dir, /*attach=*/false) |
+               (request.oom_kills.valid() ? kFlagOomKills : 0u);
   body.log_max_bytes = request.log.max_bytes;
   body.log_max_files = request.log.max_files;
   body.log_format = static_cast<uint32_t>(request.log.cri_format ? LogFileFormat::kCri : LogFileFormat::kJson);
   const absl::StatusOr<ControlReply> reply =
       channel.Call(MessageType::kCreate, BytesOf(body),
-                   LaunchFdsOf(plan, request.cgroup2_dir, request.cgroup1_procs), deadline);
+                   LaunchFdsOf(plan, request.cgroup2_dir, request.oom_kills, request.cgroup1_procs), deadline);
   if (!reply.ok()) return reply.status();
   const absl::Status status =
       ToStatus(*reply, absl::StrCat("create container ", Quote(request.id)));
@@ -264,7 +266,7 @@ absl::StatusOr<ExecStarted> SupervisorClient::Exec(const ExecRequest& request,
   if (!plan.ok()) return plan.status();
   absl::StatusOr<ControlReply> reply =
       channel_->Call(MessageType::kExec, BytesOf(body),
-                     LaunchFdsOf(*plan, request.cgroup2_dir, request.cgroup1_procs), deadline);
+                     LaunchFdsOf(*plan, request.cgroup2_dir, {}, request.cgroup1_procs), deadline);
   if (!reply.ok()) return reply.status();
   const absl::Status status = ToStatus(*reply, SubjectOf(request.exec_id));
   if (!status.ok()) return status;

@@ -119,6 +119,7 @@ class SupervisorContainerTest : public testing::Test {
     request.container_dir = dir_;
     request.plan = plan->bytes();
     request.cgroup2_dir = cgroup_;
+    request.oom_kills = oom_kills_;
     SupervisorCallbacks callbacks;
     callbacks.on_init_exit = [this](const ExitRecord& record) {
       code_ = ExitCode(record);
@@ -178,6 +179,7 @@ class SupervisorContainerTest : public testing::Test {
   std::string path_;
   UniqueFd dir_;
   UniqueFd cgroup_;
+  UniqueFd oom_kills_;
   json spec_;
   std::atomic<int> code_ = -1;
   std::atomic<bool> exited_ = false;
@@ -191,6 +193,19 @@ TEST_F(SupervisorContainerTest, RunsAsPidOneInItsOwnNamespaces) {
   ASSERT_TRUE(Eventually([this] { return exited_.load(); }));
   EXPECT_EQ(code_, 11);
   EXPECT_EQ(Log(), "1\ninside\nbin\ndev\nproc\n");
+}
+
+TEST_F(SupervisorContainerTest, TheExitRecordHasTheKillsForLackOfMemoryThatTheCgroupCountsAtTheExit) {
+  std::ofstream(path_ + "/memory.events") << "oom 0\noom_kill 0\n";
+  oom_kills_.reset(open((path_ + "/memory.events").c_str(), O_RDONLY | O_CLOEXEC));
+  Create("exit 0");
+  std::ofstream(path_ + "/memory.events") << "oom 2\noom_kill 2\n";
+  const absl::Status started = handle_->Start(kTimeout);
+  ASSERT_TRUE(started.ok()) << started;
+  ASSERT_TRUE(Eventually([this] { return exited_.load(); }));
+  ExitRecord record;
+  ASSERT_EQ(ReadExitRecord(dir_.get(), &record), 0);
+  EXPECT_EQ(record.oom_kills, 2u);
 }
 
 TEST_F(SupervisorContainerTest, AMissingExecutableFailsTheStart) {

@@ -85,6 +85,7 @@ struct CreateRequest {
   std::string_view plan;                  // the bytes of a LaunchPlan
   BorrowedFd supervisor_cgroup2_dir;      // the supervisor's own; invalid: the daemon's
   BorrowedFd cgroup2_dir;                 // the init is born in it; may be invalid
+  BorrowedFd oom_kills;                   // Cgroup::OpenOomKillFile; may be invalid
   std::vector<BorrowedFd> cgroup1_procs;  // cgroup.procs of v1 hierarchies, open for writing
   bool open_stdin = false;                // without a console: a pipe instead of /dev/null
   LogLimits log;

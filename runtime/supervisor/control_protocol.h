@@ -56,7 +56,7 @@ namespace ocid {
 
 inline constexpr uint16_t kControlVersion = 1;
 inline constexpr size_t kMaxTargetId = 128;
-inline constexpr size_t kMaxMessageFds = 18;  // plan, cgroup2, 16 cgroup v1 hierarchies
+inline constexpr size_t kMaxMessageFds = 19;  // plan, cgroup2, OOM kills, 16 cgroup v1 hierarchies
 inline constexpr size_t kMaxCgroup1Fds = 16;
 inline constexpr size_t kMaxStatusExecs = 16;
 inline constexpr size_t kMaxAttachPayload = 65536;
@@ -116,10 +116,11 @@ enum ProcessFlags : uint32_t {
   kFlagOpenStdin = 1,  // a pipe instead of /dev/null, where the plan makes no console
   kFlagCgroup2 = 2,    // the descriptor after the plan is a cgroup v2 directory
   kFlagAttach = 4,     // kExec: the reply brings a stream socket, attached before the program runs
+  kFlagOomKills = 8,   // kCreate: the next descriptor is the file that counts the cgroup's OOM kills
 };
 
-// kCreate, kExec. Descriptors: plan, then the cgroup v2 directory if kFlagCgroup2, then
-// cgroup.procs files of v1 hierarchies.
+// kCreate, kExec. Descriptors: plan, then the cgroup v2 directory if kFlagCgroup2, then the count of
+// OOM kills if kFlagOomKills, then cgroup.procs files of v1 hierarchies.
 struct LaunchBody {
   TargetId target;
   uint32_t flags = 0;

@@ -41,7 +41,8 @@ bool ParseSigned(const char* text, size_t size, int64_t* value) {
   return true;
 }
 
-constexpr size_t kFields = 9;
+constexpr size_t kFields = 10;
+constexpr size_t kRequiredFields = 9;  // the first ones
 
 struct Field {
   const char* key;
@@ -60,6 +61,7 @@ struct Fields {
             {"user_time_us=", record.user_time_us},
             {"system_time_us=", record.system_time_us},
             {"max_rss_kib=", record.max_rss_kib},
+            {"oom_kills=", record.oom_kills},
         } {}
 
   ExitRecord ToRecord() const {
@@ -73,6 +75,7 @@ struct Fields {
     record.user_time_us = all[6].value;
     record.system_time_us = all[7].value;
     record.max_rss_kib = all[8].value;
+    record.oom_kills = static_cast<uint32_t>(all[9].value);
     return record;
   }
 
@@ -128,8 +131,8 @@ bool ParseExitRecord(const char* text, size_t size, ExitRecord* record) {
     }
     at += length + 1;
   }
-  for (const bool field_seen : seen) {
-    if (!field_seen) return false;
+  for (size_t i = 0; i < kRequiredFields; ++i) {
+    if (!seen[i]) return false;
   }
   *record = fields.ToRecord();
   return true;

@@ -31,7 +31,7 @@ struct ExitRecord {
   int32_t code = 0;          // what exit(2) got, 0..255; 0 when a signal ended the process
   int32_t signal = 0;        // the signal that ended it, or 0
   uint32_t core_dumped = 0;  // 0 or 1
-  uint32_t reserved = 0;
+  uint32_t oom_kills = 0;    // of the init: processes of its cgroup killed for lack of memory so far
   int64_t pid = 0;           // in the supervisor's PID namespace
   int64_t time_unix_ns = 0;  // CLOCK_REALTIME when the supervisor saw the exit
   int64_t time_boot_ns = 0;  // CLOCK_BOOTTIME at the same moment
@@ -49,7 +49,7 @@ constexpr int ExitCode(const ExitRecord& record) {
 size_t FormatExitRecord(const ExitRecord& record, char* out, size_t size);
 
 // False if the text is cut short, changed, of another version or not one of ours. Unknown keys are
-// skipped.
+// skipped, and oom_kills, which not every supervisor writes, may be absent.
 bool ParseExitRecord(const char* text, size_t size, ExitRecord* record);
 
 // Writes `exit` in the directory: temporary file, then rename. Returns 0 or an errno.

@@ -18,6 +18,7 @@ ExitRecord Sample() {
   record.code = 0;
   record.signal = 9;
   record.core_dumped = 1;
+  record.oom_kills = 3;
   record.pid = 4242;
   record.time_unix_ns = 1795378800123456789;
   record.time_boot_ns = 17;
@@ -39,10 +40,21 @@ TEST(ExitRecord, TextReadsBackAsTheSameRecord) {
   EXPECT_EQ(Format(read), text);
   EXPECT_EQ(read.signal, 9);
   EXPECT_EQ(read.core_dumped, 1u);
+  EXPECT_EQ(read.oom_kills, 3u);
   EXPECT_EQ(read.pid, 4242);
   EXPECT_EQ(read.time_unix_ns, 1795378800123456789);
   EXPECT_EQ(read.system_time_us, -1);
   EXPECT_EQ(ExitCode(read), 137);
+}
+
+TEST(ExitRecord, OneWithoutOomKillsHasNone) {
+  const std::string text =
+      "ocid-exit=1\ncode=7\nsignal=0\ncore_dumped=0\npid=1\ntime_unix_ns=2\ntime_boot_ns=3\n"
+      "user_time_us=4\nsystem_time_us=5\nmax_rss_kib=6\ncrc32=1e212748\n";
+  ExitRecord read;
+  ASSERT_TRUE(ParseExitRecord(text.data(), text.size(), &read));
+  EXPECT_EQ(read.code, 7);
+  EXPECT_EQ(read.oom_kills, 0u);
 }
 
 TEST(ExitRecord, LargestNumbersFit) {

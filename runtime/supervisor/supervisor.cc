@@ -18,6 +18,7 @@
 
 #include "runtime/supervisor/clock.h"
 #include "runtime/supervisor/exit_record.h"
+#include "runtime/supervisor/oom_kills.h"
 #include "runtime/supervisor/process_stat.h"
 
 namespace ocid {
@@ -122,6 +123,7 @@ struct Supervisor::Process {
   ExitRecord exit;
   MappedPlan plan;  // until the program runs and poststart hooks, if any, have
   Launched launched;
+  UniqueFd oom_kills;  // of the init's cgroup, until it exits; may be invalid
   Watcher status_watcher;
   ReplyTo start_reply;     // who waits for the program to run
   UniqueFd attach_stream;  // goes with that reply
@@ -282,10 +284,11 @@ void Supervisor::Exec(Request& request, ReplyTo to) {
 }
 
 Supervisor::Process* Supervisor::ParseLaunch(Request& request, LaunchBody* body, ReplyTo to) {
-  const size_t needed_fds =
-      ParseBody(request.bytes, request.size, body) && (body->flags & kFlagCgroup2) != 0 ? 2 : 1;
-  if (request.size < sizeof(MessageHeader) + sizeof(*body) || !IsValid(body->target) ||
-      request.fd_count < needed_fds) {
+  const bool parsed = ParseBody(request.bytes, request.size, body) && IsValid(body->target);
+  size_t needed_fds = 1;
+  if (parsed && (body->flags & kFlagCgroup2) != 0) ++needed_fds;
+  if (parsed && (body->flags & kFlagOomKills) != 0) ++needed_fds;
+  if (!parsed || request.fd_count < needed_fds) {
     Answer(to, ReplyCode::kInvalid);
     return nullptr;
   }
@@ -305,7 +308,7 @@ Supervisor::Process* Supervisor::ParseLaunch(Request& request, LaunchBody* body,
   return process;
 }
 
-bool Supervisor::LaunchProcess(Process* process, const Request& request, const LaunchBody& body,
+bool Supervisor::LaunchProcess(Process* process, Request& request, const LaunchBody& body,
                                ReplyTo to) {
   const PlanView& plan = process->plan.view();
   ChildEnds ends;
@@ -322,6 +325,7 @@ bool Supervisor::LaunchProcess(Process* process, const Request& request, const L
   fds.standard_error = ends.standard_error;
   size_t at = 1;
   if ((body.flags & kFlagCgroup2) != 0) fds.cgroup = request.fds[at++];
+  if ((body.flags & kFlagOomKills) != 0) process->oom_kills = std::move(request.fds[at++]);
   int procs[kMaxCgroup1Fds];
   for (; at < request.fd_count && fds.cgroup_procs_count < kMaxCgroup1Fds; ++at) {
     procs[fds.cgroup_procs_count++] = request.fds[at].get();
@@ -567,14 +571,17 @@ void Supervisor::OnExit(Process* process, const ExitRecord& record) {
   if (process->state == WireState::kStarting && process->launched.status.valid()) OnStatus(process);
   process->exit = record;
   process->state = WireState::kExited;
+  // Now: systemd removes a unit's cgroup, and the count with it, as soon as it is empty.
+  if (process->oom_kills.valid()) process->exit.oom_kills = ReadOomKills(process->oom_kills);
+  process->oom_kills.reset();
   if (process == init_) RecordInitExit();
   process->launched.pidfd.reset();
   process->launched.status.reset();
-  process->io.ProcessExited(record, MonotonicNow());
+  process->io.ProcessExited(process->exit, MonotonicNow());
   if (process->failed) return;
   ExitedBody body;
   body.target = process->id;
-  body.exit = record;
+  body.exit = process->exit;
   server_.SendEvent(MessageType::kExited, &body, sizeof(body));
 }
 

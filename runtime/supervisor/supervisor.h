@@ -87,7 +87,7 @@ class Supervisor {
 
   // Parse makes a process of a request, Launch launches it. Null, or false: refused and answered.
   Process* ParseLaunch(Request& request, LaunchBody* body, ReplyTo to);
-  bool LaunchProcess(Process* process, const Request& request, const LaunchBody& body, ReplyTo to);
+  bool LaunchProcess(Process* process, Request& request, const LaunchBody& body, ReplyTo to);
   void OnStatus(Process* process);
   void OnExecuted(Process* process);
   void AnswerStarted(Process* process);

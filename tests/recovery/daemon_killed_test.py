@@ -1,11 +1,14 @@
 """kill -9 of the daemon: no container notices, and nothing that was promised is lost."""
 
+import json
 import os
 import signal
+import time
 
 import pytest
 
-from tests.testing.daemon import wait_until
+from tests.testing import bundle as bundles
+from tests.testing.daemon import CGROUP_MANAGER, wait_until
 from tests.testing.fixtures import own_daemon  # pylint: disable=unused-import
 
 
@@ -124,3 +127,27 @@ def test_an_unreadable_record_is_set_aside_and_the_rest_load(fresh_daemon):
     daemon.start()
     assert daemon.ctl("list", "-q").stdout.split() == ["good"]
     assert any(path.name.startswith("bad") for path in (daemon.root / "quarantine").iterdir())
+
+
+def test_kills_for_lack_of_memory_are_told_by_the_next_daemon(fresh_daemon):
+    daemon = fresh_daemon
+    spec = bundles.config("sh", "-c", "while ! test -e /tmp/go; do usleep 1000; done; "
+                                      "exec dd if=/dev/zero of=/dev/null bs=64M count=1")
+    spec["linux"]["resources"] = {"memory": {"limit": 16 << 20}}
+    names = [f"greedy-{number}" for number in range(8)]
+    for name in names:
+        daemon.run_detached(name, spec=spec)
+    daemon.kill()
+    (daemon.rootfs / "tmp" / "go").touch()
+    for name in names:
+        wait_until((daemon.root / "containers" / name / "exit").exists, what="the supervisor's exit record")
+    time.sleep(0.2)  # for systemd, which removes the cgroups of units that are over, and the kernel's count with them
+    daemon.start()
+    statuses = {name: daemon.inspect(name)["exit_status"] for name in names}
+    assert {status["signal"] for status in statuses.values()} == {signal.SIGKILL}
+    seen = [name for name in names if statuses[name]["oom_killed"]]
+    lines = daemon.ctl("--format", "json", "events", "--from", "1", "--no-follow").stdout.splitlines()
+    events = [json.loads(line) for line in lines]
+    assert sorted(event["container_id"] for event in events if event["type"] == "oom") == seen
+    # Where nobody but us removes cgroups, all of them; systemd may be faster than a supervisor on a busy machine.
+    assert len(seen) == len(names) or (CGROUP_MANAGER == "systemd" and seen)

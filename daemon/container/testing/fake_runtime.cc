@@ -201,6 +201,7 @@ class FakeCgroup final : public Cgroup {
     const auto found = runtime_.cgroups_.find(id_);
     return found == runtime_.cgroups_.end() ? 0 : found->second;
   }
+  UniqueFd OpenOomKillFile() const override { return {}; }
   absl::Status Update(const nlohmann::json&) override { return runtime_.Step("update"); }
   absl::Status GiveTo(uid_t) override { return absl::OkStatus(); }
   absl::Status Remove(absl::Duration) override {
