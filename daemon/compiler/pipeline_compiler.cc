@@ -114,13 +114,14 @@ class PipelineCompiler final : public SpecCompiler {
     return generated;
   }
 
-  absl::StatusOr<CompiledPlan> CompilePlan(
-      const std::string& container_id, const v1::ContainerConfig& config, const OciSpec& spec,
-      const std::vector<CgroupPath>& cgroup_paths) const override {
+  absl::StatusOr<CompiledPlan> CompilePlan(const std::string& container_id,
+                                           const v1::ContainerConfig& config, const OciSpec& spec,
+                                           const LaunchPlaces& places) const override {
     CreatePlanRequest request{
         .spec = spec.json(), .id = container_id, .bundle = BundleOf(config, spec)};
     request.host = options_.host;
-    request.cgroup_mounts = CgroupMountsOf(cgroup_paths);
+    request.cgroup_mounts = CgroupMountsOf(places.cgroups);
+    request.network_namespace = places.network_namespace;
     request.seccomp_cache = &seccomp_cache_;
     const absl::StatusOr<LaunchPlan> plan = CompileCreate(request);
     if (!plan.ok()) return Unsupported(plan.status());

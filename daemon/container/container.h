@@ -42,6 +42,7 @@
 #include "daemon/container/spec_compiler.h"
 #include "daemon/events/event_log.h"
 #include "daemon/nri/plugin_pod.h"
+#include "daemon/nri/pod_networks.h"
 #include "daemon/store/record_store.h"
 #include "proto/internal/record.pb.h"
 #include "runtime/base/mutex.h"
@@ -59,6 +60,7 @@ struct ContainerServices {
   const SpecCompiler& compiler;
   RootfsProvider* rootfs;  // may be null
   PluginContext* plugins;  // null: there is no NRI
+  PodNetworks* networks;   // of plugins' pods; may be null
   SupervisorHost& supervisors;
   CgroupManager& cgroups;
   OomWatcher* oom_watcher;  // may be null

@@ -59,8 +59,11 @@ void Container::Create(const v1::CreateContainerRequest& request, const Caller& 
     }
     if (!made) turn.End();
     done(answer.ok() ? std::move(answer) : PublicError(answer.status()));
+    if (!made) return;
     // Nobody waits for what plugins make of it but the container's next operation.
-    if (made) self.TellCreated();
+    self.TellCreated();
+    turn.End();
+    if (self.services_.networks != nullptr) self.services_.networks->MakeSpare();
   });
 }
 
@@ -178,8 +181,12 @@ absl::Status Container::Launch(const GeneratedSpec& generated, internal::Contain
     if (!given.ok()) return given;
   }
   begin = absl::Now();
+  LaunchPlaces places{.cgroups = (*cgroup)->Paths()};
+  if (services_.networks != nullptr && services_.networks->Has(id_)) {
+    places.network_namespace = services_.networks->PathFor(id_);
+  }
   const absl::StatusOr<CompiledPlan> plan =
-      services_.compiler.CompilePlan(id_, view_.config(), generated.spec, (*cgroup)->Paths());
+      services_.compiler.CompilePlan(id_, view_.config(), generated.spec, places);
   if (!plan.ok()) return plan.status();
   PhaseEnded("plan", begin);
 

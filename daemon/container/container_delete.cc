@@ -71,7 +71,8 @@ void Container::FinishDelete() {
 }
 
 absl::Status Container::RemoveEverything() {
-  const absl::Status released = ReleaseRuntime();
+  absl::Status released = ReleaseRuntime();
+  if (released.ok() && services_.networks != nullptr) released = services_.networks->Remove(id_);
   if (!released.ok()) return released;
   return RemoveFiles();
 }

@@ -65,6 +65,7 @@ class ContainerManagerImpl final : public ContainerManager, private PluginTarget
                   .compiler = *parts_.options.compiler,
                   .rootfs = parts_.options.rootfs.get(),
                   .plugins = parts_.options.plugins,
+                  .networks = parts_.networks.get(),
                   .supervisors = *parts_.options.supervisors,
                   .cgroups = *parts_.options.cgroups,
                   .oom_watcher = parts_.oom_watcher.get(),
@@ -78,7 +79,9 @@ class ContainerManagerImpl final : public ContainerManager, private PluginTarget
                   .etag_prefix = absl::StrFormat("%x", absl::ToUnixMicros(parts_.timers->Now())),
                   .forget = [this](const Container& container) { Forget(container); },
                   .on_phase = parts_.options.on_phase} {
-    if (services_.plugins != nullptr) services_.plugins->targets = this;
+    if (services_.plugins == nullptr) return;
+    services_.plugins->networks = services_.networks;
+    services_.plugins->targets = this;
   }
 
   ~ContainerManagerImpl() override {
@@ -527,6 +530,13 @@ absl::StatusOr<RecoveryReport> ContainerManagerImpl::Recover() {
     });
   }
   AwaitIdle(absl::InfiniteDuration());
+  if (services_.networks != nullptr) {
+    const absl::Status removed = services_.networks->RemoveUnless([this](const std::string& id) {
+      MutexLock lock(mutex_);
+      return containers_.contains(id);
+    });
+    if (!removed.ok()) report.warnings.emplace_back(removed.message());
+  }
   for (const std::string& warning : report.warnings) Log(LogLevel::kWarning, warning);
   MutexLock lock(mutex_);
   recovered_ = report;
@@ -580,6 +590,10 @@ absl::StatusOr<std::unique_ptr<ContainerManager>> ContainerManager::Open(
   absl::StatusOr<std::unique_ptr<OomWatcher>> oom_watcher = OomWatcher::Open(*parts.timers);
   if (!oom_watcher.ok()) return oom_watcher.status();
   parts.oom_watcher = *std::move(oom_watcher);
+  absl::StatusOr<std::unique_ptr<PodNetworks>> networks =
+      PodNetworks::Open(JoinPath(parts.options.state_dir, kNetworksName));
+  if (!networks.ok()) return networks.status();
+  parts.networks = *std::move(networks);
   return MakeContainerManager(std::move(parts));
 }
 

@@ -12,6 +12,7 @@
 #include "daemon/container/container_manager.h"
 #include "daemon/container/spec_compiler.h"
 #include "daemon/events/event_log.h"
+#include "daemon/nri/pod_networks.h"
 #include "daemon/store/record_store.h"
 #include "runtime/cgroup/cgroup_manager.h"
 #include "runtime/host/supervisor_handle.h"
@@ -24,6 +25,7 @@ struct ManagerParts {
   std::unique_ptr<EventLog> events;
   std::unique_ptr<Timers> timers;
   std::unique_ptr<OomWatcher> oom_watcher;  // may be null; uses the timers
+  std::unique_ptr<PodNetworks> networks;    // may be null
 };
 
 std::unique_ptr<ContainerManager> MakeContainerManager(ManagerParts parts);

@@ -64,6 +64,12 @@ struct DriftQuestion {
   bool redact = false;
 };
 
+// What a launch finds made.
+struct LaunchPlaces {
+  std::vector<CgroupPath> cgroups = {};
+  std::string network_namespace = {};  // CreatePlanRequest::network_namespace
+};
+
 class SpecCompiler {
  public:
   virtual ~SpecCompiler() = default;
@@ -75,10 +81,11 @@ class SpecCompiler {
                                                  absl::Time create_time,
                                                  PluginCalls* plugins) const = 0;
 
-  // `cgroup_paths`: of the container's cgroup, which must exist for a plan that is run.
-  virtual absl::StatusOr<CompiledPlan> CompilePlan(
-      const std::string& container_id, const v1::ContainerConfig& config, const OciSpec& spec,
-      const std::vector<CgroupPath>& cgroup_paths) const = 0;
+  // For a plan that is run, `places` must exist.
+  virtual absl::StatusOr<CompiledPlan> CompilePlan(const std::string& container_id,
+                                                   const v1::ContainerConfig& config,
+                                                   const OciSpec& spec,
+                                                   const LaunchPlaces& places) const = 0;
 
   // `config.args` is not empty.
   virtual absl::StatusOr<std::string> CompileExecPlan(const std::string& container_id,

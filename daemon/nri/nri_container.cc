@@ -316,8 +316,16 @@ nri::PodSandbox DescribePod(const OciSpec& spec, const PluginSubject& subject) {
   if (slash != path.npos) linux_pod->set_cgroup_parent(path.substr(0, slash));
   CopyNamespaces(linux_member["namespaces"], linux_pod->mutable_namespaces());
   *linux_pod->mutable_resources() = ToResources(linux_member["resources"]);
-  // A network namespace that is not there yet cannot be looked at.
+  // Who is to look at a network namespace must find it. One of a user namespace's is made in that.
   auto& namespaces = *linux_pod->mutable_namespaces();
+  const bool has_user = std::any_of(
+      namespaces.begin(), namespaces.end(),
+      [](const nri::LinuxNamespace& entry) { return entry.type() == "user"; });
+  for (nri::LinuxNamespace& entry : namespaces) {
+    if (entry.type() == "network" && entry.path().empty() && !has_user) {
+      entry.set_path(subject.network_path);
+    }
+  }
   namespaces.erase(std::remove_if(namespaces.begin(), namespaces.end(),
                                   [](const nri::LinuxNamespace& entry) {
                                     return entry.type() == "network" && entry.path().empty();

@@ -30,8 +30,8 @@ inline constexpr std::string_view kNriPodNamespace = "ocid";
 nri::Container DescribeContainer(const OciSpec& spec, const PluginSubject& subject,
                                  const std::vector<std::string>& cdi_devices = {});
 
-// The pod of a container. Of `subject`, its pod is not looked at. The path of the pod's network
-// namespace and its addresses are for the caller to add.
+// The pod of a container. Of `subject`, its pod is not looked at. A network namespace without a path is
+// left out, and the pod's addresses are for the caller to add.
 nri::PodSandbox DescribePod(const OciSpec& spec, const PluginSubject& subject);
 
 // linux.resources of a spec, with `memory` and `cpu` always present.

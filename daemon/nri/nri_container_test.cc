@@ -108,5 +108,25 @@ TEST(NriPod, ItsAnnotationsAreTheContainers) {
   EXPECT_EQ(pod.linux().namespaces(0).type(), "ipc");
 }
 
+TEST(NriPod, ItsNetworkIsWhereTheSubjectSaysUnlessAUserNamespaceOwnsIt) {
+  PluginSubject subject = Subject();
+  subject.network_path = "/run/networks/c1";
+  const auto networks = [&subject](const char* namespaces) {
+    Json document;
+    document["linux"]["namespaces"] = Json::parse(namespaces);
+    const OciSpec spec(std::move(document));
+    const nri::PodSandbox pod = DescribePod(spec, subject);
+    std::string paths;
+    for (const nri::LinuxNamespace& entry : pod.linux().namespaces()) {
+      if (entry.type() == "network") paths += entry.path() + ";";
+    }
+    return paths;
+  };
+  EXPECT_EQ(networks(R"([{"type":"network"}])"), "/run/networks/c1;");
+  EXPECT_EQ(networks(R"([{"type":"network","path":"/run/ns"}])"), "/run/ns;");
+  EXPECT_EQ(networks(R"([{"type":"network"},{"type":"user"}])"), "");
+  EXPECT_EQ(networks(R"([{"type":"ipc"}])"), "");
+}
+
 }  // namespace
 }  // namespace ocid

@@ -83,6 +83,8 @@ struct ValidatorVerdict {
 // DescribeContainer (daemon/nri/nri_container.h) makes a request's container of it and the spec.
 struct PluginSubject {
   nri::PodSandbox pod;
+  // Where the network namespace is (PodNetworks) that the spec gives no path; empty: there is none yet.
+  std::string network_path;
   std::string container_id;
   std::string container_name;
   std::string image_name;             // empty where there is none, as the next two

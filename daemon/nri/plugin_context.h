@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "daemon/nri/plugin_calls.h"
 #include "daemon/nri/plugin_policy.h"
+#include "daemon/nri/pod_networks.h"
 #include "daemon/nri/plugin_table.h"
 
 namespace ocid {
@@ -37,6 +38,8 @@ struct PluginContext {
   PluginPolicies policies;
   PluginTable table;
   std::atomic<PluginTargets*> targets{nullptr};  // set by who has the containers; null: nobody
+  // Set along with it, before the first create; null: pods have no network before their containers.
+  PodNetworks* networks = nullptr;
 
   // FAILED_PRECONDITION, PLUGIN_FAILED, while a required plugin is not there.
   absl::Status CheckRequired() const;

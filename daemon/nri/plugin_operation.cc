@@ -41,13 +41,28 @@ PluginOperation::PluginOperation(PluginContext& context, PluginSubject subject,
       subject_(std::move(subject)),
       plugins_(std::move(plugins)),
       joining_(std::move(joining)) {
-  for (const std::shared_ptr<Plugin>& plugin : plugins_) infos_.push_back(plugin->info());
+  bool pods_matter = false;
+  for (const std::shared_ptr<Plugin>& plugin : plugins_) {
+    infos_.push_back(plugin->info());
+    pods_matter = pods_matter || plugin->Subscribed(nri::RUN_POD_SANDBOX);
+  }
+  if (pods_matter && context_.networks != nullptr) {
+    subject_.network_path = context_.networks->PathFor(subject_.container_id);
+  }
 }
 
 absl::Status PluginOperation::RunPod(const nri::CreateContainerRequest& request) {
   pod_ran_ = true;
   for (const std::shared_ptr<Plugin>& plugin : joining_) {
     if (!context_.table.AwaitJoined(plugin)) left_out_.insert(plugin.get());
+  }
+  const auto& namespaces = request.pod().linux().namespaces();
+  if (!subject_.network_path.empty() &&
+      std::any_of(namespaces.begin(), namespaces.end(), [this](const nri::LinuxNamespace& entry) {
+        return entry.path() == subject_.network_path;
+      })) {
+    const absl::Status made = context_.networks->Make(subject_.container_id);
+    if (!made.ok()) return made;
   }
   parts_ = {request.pod().SerializeAsString(), request.container().SerializeAsString()};
   const EventRequest event(nri::RUN_POD_SANDBOX, parts_);
@@ -165,6 +180,10 @@ void PluginOperation::Undo() {
            {"container", subject_.container_id},
            {"event", EventMethod(event)},
            {"error", result.message}});
+    }
+    if (event == nri::STOP_POD_SANDBOX && context_.networks != nullptr) {
+      const absl::Status removed = context_.networks->Remove(subject_.container_id);
+      if (!removed.ok()) Log(LogLevel::kWarning, "nri: undo", {{"error", removed}});
     }
   }
 }

@@ -51,7 +51,7 @@ class PluginOperation final : public PluginCalls {
                                              const std::string& request);
 
   PluginContext& context_;
-  const PluginSubject subject_;
+  PluginSubject subject_;
   const PluginTable::Plugins plugins_;
   std::vector<PluginInfo> infos_;
   PluginTable::Plugins joining_;         // not known yet whether they take part

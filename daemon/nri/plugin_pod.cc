@@ -13,7 +13,14 @@ PluginPod::~PluginPod() {
   if (container_ != nullptr) context_.table.Remove(container_->id());
 }
 
+void PluginPod::FindNetwork() {
+  const bool there =
+      context_.networks != nullptr && context_.networks->Has(subject_.container_id);
+  subject_.network_path = there ? context_.networks->PathFor(subject_.container_id) : "";
+}
+
 void PluginPod::Restore(SpecText spec, const NriState& state) {
+  FindNetwork();
   container_ = std::make_shared<KnownContainer>(subject_, std::move(spec));
   state_ = state;
   stop_told_ = state.state == nri::CONTAINER_STOPPED;
@@ -31,6 +38,7 @@ absl::StatusOr<PluginCalls*> PluginPod::BeginCreate() {
 }
 
 void PluginPod::Created(SpecText spec, const NriState& state) {
+  FindNetwork();
   container_ = std::make_shared<KnownContainer>(subject_, std::move(spec));
   state_ = state;
   const PluginTable::Plugins active =

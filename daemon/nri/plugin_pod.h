@@ -66,11 +66,13 @@ class PluginPod {
   void Updated(const NriState& state);
 
  private:
+  // After which plugins find the pod's network where it is, or not at all.
+  void FindNetwork();
   void Tell(nri::Event event);
   void TellPlugins(const PluginTable::Plugins& plugins, nri::Event event);
 
   PluginContext& context_;
-  const PluginSubject subject_;
+  PluginSubject subject_;
   std::unique_ptr<PluginOperation> creation_;           // until it has ended
   uint64_t creation_id_ = 0;
   std::shared_ptr<const KnownContainer> container_;     // null: plugins know nothing of it

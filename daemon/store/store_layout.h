@@ -14,6 +14,7 @@
 //       state                     RuntimeState
 //       supervisor.sock
 //       execs/<exec id>           ExecIntent
+//     networks/<id>               a network namespace (daemon/nri/pod_networks.h)
 //
 // `*.tmp` is a file on its way; after a crash it is debris.
 #ifndef OCID_DAEMON_STORE_STORE_LAYOUT_H_
@@ -31,6 +32,7 @@ inline constexpr std::string_view kEventsName = "events";
 inline constexpr std::string_view kRecordName = "record";
 inline constexpr std::string_view kStateName = "state";
 inline constexpr std::string_view kExecsName = "execs";
+inline constexpr std::string_view kNetworksName = "networks";
 
 inline constexpr size_t kMaxIdLength = 128;
 

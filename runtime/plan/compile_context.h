@@ -24,6 +24,9 @@ struct CompileContext {
   PlanWriter writer = {};
   std::vector<std::string> warnings = {};
 
+  // CreatePlanRequest::network_namespace, where the container has a use for it.
+  std::string network_namespace = {};
+
   // What ReadNamespaces found: CLONE_NEW* of the namespaces that the spec names, and of those that
   // are made anew and not joined by path.
   uint64_t named_namespaces = 0;

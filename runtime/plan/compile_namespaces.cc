@@ -177,11 +177,16 @@ void CompileNamespaces(CompileContext& context) {
   join(/*user=*/!context.host.privileged);
   CompileTimeNamespace(context, linux);
   join(/*user=*/context.host.privileged);
+  if (!context.network_namespace.empty()) {
+    context.writer.Add(Phase::kBeforeClone, Opcode::kJoinNamespace, linux["namespaces"].pointer(),
+                       {CLONE_NEWNET}, {context.writer.Text(context.network_namespace)});
+  }
   CompileIdMaps(context, linux);
   // A cgroup namespace has its root where the process is when it is made: after it entered its
   // cgroup.
-  context.writer.header().clone_flags =
-      context.new_namespaces & ~uint64_t{CLONE_NEWCGROUP | CLONE_NEWTIME};
+  const uint64_t made_otherwise = CLONE_NEWCGROUP | CLONE_NEWTIME |
+                                  (context.network_namespace.empty() ? 0 : CLONE_NEWNET);
+  context.writer.header().clone_flags = context.new_namespaces & ~made_otherwise;
   if ((context.new_namespaces & CLONE_NEWCGROUP) != 0) {
     context.writer.Add(Phase::kRoot, Opcode::kUnshare, linux["namespaces"].pointer(),
                        {CLONE_NEWCGROUP});

@@ -88,6 +88,9 @@ absl::StatusOr<LaunchPlan> CompileCreate(const CreatePlanRequest& request) {
                          request.bundle};
   context.writer.header().flags |= kPlanHasGate;
   ReadNamespaces(context);
+  if ((context.new_namespaces & CLONE_NEWNET) != 0 && !context.has_user_namespace()) {
+    context.network_namespace = request.network_namespace;
+  }
   if (!context.has_own_mount_namespace()) context.writer.header().flags |= kPlanSharesMounts;
   CompileState(context, request.id);
   context.writer.Add(Phase::kRoot, Opcode::kNewSession, "", {request.keep_keyring ? 1u : 0u});

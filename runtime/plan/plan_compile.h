@@ -70,6 +70,9 @@ struct CreatePlanRequest {
   std::string rootfs_override = {};
   // The container's processes keep the session keyring of who launches them.
   bool keep_keyring = false;
+  // The new network namespace of a container without a user namespace, where somebody made it already.
+  // Absolute; empty: the launch makes one.
+  std::string network_namespace = {};
 };
 
 absl::StatusOr<LaunchPlan> CompileCreate(const CreatePlanRequest& request);

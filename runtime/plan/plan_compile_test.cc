@@ -54,6 +54,29 @@ std::string ErrorField(const json& spec, absl::StatusCode code) {
   return violations.empty() ? "no violation" : violations.front().field;
 }
 
+TEST(CompileCreate, ANetworkNamespaceThatIsMadeAlreadyIsJoined) {
+  json spec = SmallSpec();
+  spec.erase("hostname");
+  spec["linux"]["namespaces"] = {{{"type", "mount"}}, {{"type", "network"}}};
+  const auto text = [&spec] {
+    const auto plan = CompileCreate(
+        {.spec = spec, .id = "c1", .bundle = "/b", .network_namespace = "/run/networks/c1"});
+    return plan.ok() ? plan->Text() : plan.status().ToString();
+  };
+  const std::string join = "join network namespace /run/networks/c1";
+  EXPECT_NE(text().find(join), std::string::npos) << text();
+  EXPECT_TRUE(text().starts_with("clone mount\n")) << text();
+  // Its own must be made in its user namespace, and one by path is what was asked for.
+  spec["linux"]["uidMappings"] = spec["linux"]["gidMappings"] = {
+      {{"containerID", 0}, {"hostID", 1000}, {"size", 10}}};
+  spec["linux"]["namespaces"].push_back({{"type", "user"}});
+  EXPECT_EQ(text().find(join), std::string::npos) << text();
+  spec["linux"]["namespaces"] = {{{"type", "mount"}}, {{"type", "network"}, {"path", "/other"}}};
+  spec["linux"].erase("uidMappings");
+  spec["linux"].erase("gidMappings");
+  EXPECT_EQ(text().find(join), std::string::npos) << text();
+}
+
 TEST(CompileCreate, ASpecBecomesThesePlanSteps) {
   const auto plan = Compile(SmallSpec());
   ASSERT_TRUE(plan.ok()) << plan.status();

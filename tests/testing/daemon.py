@@ -43,6 +43,12 @@ def descendants(cgroup_parent):
     return found
 
 
+def mounts_below(folder):
+    """Where something is mounted in a folder, outer places first."""
+    places = [line.split()[4] for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines()]
+    return [place for place in places if place.startswith(f"{folder}/")]
+
+
 def wait_until(condition, seconds=10.0, what="condition"):
     """Polls: for facts of the host that nothing announces."""
     deadline = time.monotonic() + seconds
@@ -236,6 +242,9 @@ class Daemon:
             for folder, names, _ in os.walk("/sys/fs/cgroup", topdown=False):
                 if self.cgroup_parent in names:
                     _remove_cgroup(os.path.join(folder, self.cgroup_parent))
+        # Only where a test failed: roots of images, networks of pods.
+        for place in reversed(mounts_below(self.folder)):
+            subprocess.run(["umount", "--lazy", place], check=False)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

@@ -278,7 +278,7 @@ class FakeCompiler final : public SpecCompiler {
 
   absl::StatusOr<CompiledPlan> CompilePlan(const std::string&, const v1::ContainerConfig&,
                                            const OciSpec& spec,
-                                           const std::vector<CgroupPath>&) const override {
+                                           const LaunchPlaces&) const override {
     const absl::Status failure = runtime_.Step("plan");
     if (!failure.ok()) return failure;
     return CompiledPlan{"plan", spec.Digest()};

@@ -33,9 +33,6 @@ absl::Status PluginError(const std::string& plugin, const absl::Status& status) 
 nri::PodSandbox PodOf(const PluginSubject& subject, const OciSpec& spec) {
   nri::PodSandbox pod = DescribePod(spec, subject);
   *pod.mutable_ips() = subject.pod.ips();
-  for (const nri::LinuxNamespace& entry : subject.pod.linux().namespaces()) {
-    if (entry.type() == "network") *pod.mutable_linux()->add_namespaces() = entry;
-  }
   return pod;
 }
 

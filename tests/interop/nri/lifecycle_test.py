@@ -13,6 +13,7 @@ import pytest
 
 from tests.interop.nri import go_programs
 from tests.interop.nri.plugin_bed import EVENTS, PluginBed
+from tests.testing import bundle as bundles
 from tests.testing.daemon import wait_until
 
 WHOLE_LIFE = ["RunPodSandbox", "CreateContainer", "ValidateContainerAdjustment",
@@ -71,6 +72,89 @@ def test_a_container_that_is_stopped_and_started_again_keeps_its_pod(bed):
     events = without_validation(bed.events("50-watcher", "web"))
     again = ["StartContainer", "PostStartContainer", "StopContainer"]
     assert events == LIFE[:LIFE.index("StopPodSandbox")] + again + LIFE[-3:]
+
+
+def network_of(process):
+    return os.stat(f"/proc/{process}/ns/net").st_ino
+
+
+def test_the_network_of_a_pod_is_there_from_its_first_event_to_its_stop(bed):
+    watch(bed)
+    places = bed.daemon.state / "networks"
+    bed.daemon.run_detached("web", "sleep", "100")
+    network = network_of(bed.daemon.inspect("web")["pid"])
+    assert network != network_of("self")
+    assert bed.daemon.ctl("spec", "drift", "web").returncode == 0
+    bed.daemon.ctl("stop", "--time", "0", "web")
+    bed.daemon.ctl("start", "web")
+    assert network_of(bed.daemon.inspect("web")["pid"]) == network
+    bed.daemon.kill()
+    bed.daemon.start()
+    bed.processes["50-watcher"].wait()
+    watch(bed)
+    bed.daemon.ctl("stop", "--time", "0", "web")
+    assert [path.name for path in places.iterdir()] == ["web"]
+    bed.daemon.ctl("delete", "web")
+    seen = {}
+    for request in bed.requests("50-watcher"):
+        if request.get("pod", {}).get("id") == "web":
+            seen.setdefault(request["request"], set()).add(request["network"])
+    assert {event: numbers for event, numbers in seen.items() if numbers != {network}} == {
+        "RemoveContainer": {0}, "RemovePodSandbox": {0}}
+    assert {"RunPodSandbox", "CreateContainer", "StopPodSandbox"} <= seen.keys()
+    assert list(places.iterdir()) == []
+
+
+@pytest.mark.parametrize("fails", ["RunPodSandbox", "CreateContainer", "the program"])
+def test_the_network_of_a_pod_that_comes_to_nothing_goes_after_its_stop(bed, fails):
+    watch(bed, "10-watcher")
+    spec = bundles.config("true")
+    if fails == "the program":
+        spec["mounts"].append({"destination": "/x", "type": "nosuch", "source": "nosuch"})
+    else:
+        misbehave(bed, "20-fails", fails, "error", "web")
+    done = bed.daemon.ctl("create", "--bundle", bed.daemon.bundle(spec=spec), "web", check=False)
+    assert done.returncode != 0
+    numbers = {request["request"]: request["network"] for request in bed.requests("10-watcher")
+               if request.get("pod", {}).get("id") == "web"}
+    assert numbers["RunPodSandbox"] != 0 and numbers["StopPodSandbox"] == numbers["RunPodSandbox"]
+    assert numbers["RemovePodSandbox"] == 0
+    assert list((bed.daemon.state / "networks").iterdir()) == []
+
+
+@pytest.mark.parametrize("namespaces", [
+    [{"type": "pid"}, {"type": "mount"}],
+    [{"type": "pid"}, {"type": "mount"}, {"type": "network", "path": "/proc/self/ns/net"}],
+])
+def test_a_pod_without_a_network_of_its_own_gets_none(bed, namespaces):
+    watch(bed)
+    spec = bundles.config("sleep", "100")
+    spec["linux"]["namespaces"] = namespaces
+    del spec["hostname"]
+    spec["mounts"] = [mount for mount in spec["mounts"] if mount["type"] not in ("mqueue", "sysfs")]
+    bed.daemon.run_detached("web", spec=spec)
+    assert network_of(bed.daemon.inspect("web")["pid"]) == network_of("self")
+    assert list((bed.daemon.state / "networks").iterdir()) == []
+
+
+def test_who_does_not_ask_for_pods_costs_no_network(bed):
+    bed.scripted(go_programs.program("scripted"), "50-watcher", events="CreateContainer,StartContainer")
+    bed.daemon.run_detached("web", "sleep", "100")
+    assert list((bed.daemon.state / "networks").iterdir()) == []
+
+
+def test_networks_that_a_killed_daemon_left_behind_are_removed(bed):
+    watch(bed, "10-watcher")
+    misbehave(bed, "20-hangs", "CreateContainer", "hang", "web")
+    create = bed.daemon.spawn("create", "--bundle", bed.daemon.bundle("true"), "web")
+    places = bed.daemon.state / "networks"
+    wait_until(lambda: list(places.iterdir()), what="a network")
+    bed.daemon.kill()
+    create.kill()
+    create.communicate()
+    assert [path.name for path in places.iterdir()] == ["web"]
+    bed.daemon.start()
+    assert list(places.iterdir()) == [] and bed.daemon.ctl("list", "-q").stdout == ""
 
 
 def test_what_plugins_adjusted_is_there_after_a_restart_too(bed):

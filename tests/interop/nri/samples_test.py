@@ -300,3 +300,23 @@ def test_network_device_injector_lends_a_device_to_a_network_with_a_name(bed, ne
     assert f"{device}@" in links()
     assert in_order(bed.log_of(logger), f"Started pod ocid/n: namespace={namespace}", "Stopped pod ocid/n",
                     "Removed pod ocid/n")
+
+
+def test_network_device_injector_lends_a_device_to_the_network_that_a_container_gets(tmp_path, network):
+    _, device = network
+    go_programs.need_samples()
+    shutil.copy(go_programs.sample("network-device-injector"), tmp_path / "10-network-device-injector")
+    bed = PluginBed("--nri-plugin-dir", tmp_path)
+    try:
+        spec = bundles.config("cat", "/proc/net/dev", annotations={
+            "netdevice.noderesource.dev/pod": f"- {{name: {device}, new_name: eth33}}"})
+        bed.daemon.run_detached("n", spec=spec)
+        bed.daemon.ctl("wait", "n")
+        bed.daemon.ctl("start", "n")
+        bed.daemon.ctl("wait", "n")
+        assert bed.daemon.ctl("logs", "n").stdout.count("eth33:") == 2
+        assert f"{device}@" not in links()
+        bed.daemon.ctl("delete", "n")
+        assert f"{device}@" in links()
+    finally:
+        bed.close()

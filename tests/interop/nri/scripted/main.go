@@ -15,6 +15,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 
 	"github.com/containerd/nri/pkg/api"
 	"github.com/containerd/nri/pkg/stub"
@@ -55,6 +56,17 @@ func (p *plugin) read() (*script, error) {
 	return s, json.Unmarshal(text, s)
 }
 
+// network is the number of the pod's network namespace; 0 where there is none at its path.
+func network(pod *api.PodSandbox) uint64 {
+	for _, namespace := range pod.GetLinux().GetNamespaces() {
+		info := syscall.Stat_t{}
+		if namespace.Type == "network" && syscall.Stat(namespace.Path, &info) == nil {
+			return info.Ino
+		}
+	}
+	return 0
+}
+
 // record writes down the request and tells what is to be done about it.
 func (p *plugin) record(request string, messages map[string]proto.Message, name string) (*script, error) {
 	s, err := p.read()
@@ -68,6 +80,9 @@ func (p *plugin) record(request string, messages map[string]proto.Message, name 
 			return nil, err
 		}
 		line[key] = json.RawMessage(text)
+		if pod, ok := message.(*api.PodSandbox); ok {
+			line["network"] = network(pod)
+		}
 	}
 	text, err := json.Marshal(line)
 	if err != nil {
