@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -54,6 +55,12 @@ class FakeContainerManager final : public ContainerManager {
     return static_cast<int>(waiters_.size());
   }
 
+  // Runs once, in the next Get, before it answers.
+  void OnNextGet(std::function<void()> function) {
+    const MutexLock lock(mutex_);
+    on_get_ = std::move(function);
+  }
+
   // The process's end of the last Attach's socket.
   UniqueFd TakeAttached() {
     const MutexLock lock(mutex_);
@@ -86,6 +93,12 @@ class FakeContainerManager final : public ContainerManager {
     done(container);
   }
   absl::StatusOr<v1::Container> Get(const v1::GetContainerRequest& request) const override {
+    std::function<void()> on_get;
+    {
+      const MutexLock lock(mutex_);
+      on_get = std::exchange(on_get_, nullptr);
+    }
+    if (on_get != nullptr) on_get();
     const MutexLock lock(mutex_);
     const auto found = containers_.find(request.container_id());
     if (found == containers_.end()) return NotFound(request.container_id());
@@ -227,6 +240,7 @@ class FakeContainerManager final : public ContainerManager {
   int last_waiter_ ABSL_GUARDED_BY(mutex_) = 0;
   UniqueFd attached_ ABSL_GUARDED_BY(mutex_);
   std::string last_owner_ ABSL_GUARDED_BY(mutex_);
+  mutable std::function<void()> on_get_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace ocid

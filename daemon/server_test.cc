@@ -354,6 +354,29 @@ TEST_F(ServerTest, AttachEndsWhenTheSupervisorGoes) {
   EXPECT_EQ(GetReason(DecodeStatus(stream->Finish())), "SUPERVISOR_LOST");
 }
 
+TEST_F(ServerTest, ARoleThatIsTakenWhileACallIsDecidedEndsThatCall) {
+  BecomeA("operator");
+  grpc::ClientContext creating;
+  v1::CreateContainerRequest create;
+  create.set_container_id("web");
+  create.mutable_config()->set_bundle("/b");
+  v1::Container container;
+  ASSERT_TRUE(Stub<v1::ContainerService>()->Create(&creating, create, &container).ok());
+  // Where the owner is looked up, the role was found already.
+  manager_->OnNextGet([this] { BecomeA("none"); });
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + 10s);
+  auto stub = Stub<v1::ExecService>();
+  auto stream = stub->Attach(&context);
+  v1::AttachRequest request;
+  request.mutable_open()->set_container_id("web");
+  ASSERT_TRUE(stream->Write(request));
+  v1::AttachResponse response;
+  while (stream->Read(&response)) {
+  }
+  EXPECT_EQ(GetReason(DecodeStatus(stream->Finish())), "PERMISSION_DENIED");
+}
+
 TEST_F(ServerTest, ManyConnectionsAndCallsAtOnce) {
   manager_->Put("web", v1::CONTAINER_STATE_RUNNING);
   std::vector<std::jthread> clients;

@@ -49,7 +49,7 @@ class AttachCall final : public grpc::ServerBidiReactor<v1::AttachRequest, v1::A
     attachment->self_ = attachment;
     const std::weak_ptr<AttachCall> weak = attachment;
     attachment->cancellation_->OnCancel([weak] {
-      if (const auto alive = weak.lock()) alive->End(absl::CancelledError("cancelled"));
+      if (const auto alive = weak.lock()) alive->OnCancelled();
     });
     attachment->NextRead();
     return attachment.get();
@@ -93,14 +93,22 @@ class AttachCall final : public grpc::ServerBidiReactor<v1::AttachRequest, v1::A
     if (!request_.has_open()) return End(InvalidMessage("open", "must be the first message"));
     opened_ = true;
     open_ = request_.open();
-    const std::shared_ptr<CallScope> scope = api_.gate.Admit(*context_, request_, cancellation_);
-    bool ended = false;
     {
       const MutexLock lock(mutex_);
+      admitting_ = true;
+    }
+    const std::shared_ptr<CallScope> scope = api_.gate.Admit(*context_, request_, cancellation_);
+    bool ended = false;
+    bool cancelled = false;
+    {
+      const MutexLock lock(mutex_);
+      admitting_ = false;
       ended = ended_;
+      cancelled = cancelled_;
       if (!ended) scope_ = scope;
     }
     if (ended) return void(scope->End(absl::CancelledError("cancelled")));
+    if (cancelled) return End(absl::CancelledError("cancelled"));
     const ScopedLogContext log_scope(scope->log_context());
     if (!scope->verdict().ok()) return End(scope->verdict());
     RequestCheck check;
@@ -447,6 +455,16 @@ class AttachCall final : public grpc::ServerBidiReactor<v1::AttachRequest, v1::A
     return ended_;
   }
 
+  // The gate, which may be the one that cancels, says why once it has admitted the call.
+  void OnCancelled() {
+    {
+      const MutexLock lock(mutex_);
+      cancelled_ = true;
+      if (admitting_) return;
+    }
+    End(absl::CancelledError("cancelled"));
+  }
+
   void End(const absl::Status& status) {
     std::shared_ptr<CallScope> scope;
     {
@@ -512,6 +530,8 @@ class AttachCall final : public grpc::ServerBidiReactor<v1::AttachRequest, v1::A
 
   mutable Mutex mutex_;
   std::shared_ptr<CallScope> scope_ ABSL_GUARDED_BY(mutex_);  // null until `open` has come
+  bool admitting_ ABSL_GUARDED_BY(mutex_) = false;  // on its way to scope_
+  bool cancelled_ ABSL_GUARDED_BY(mutex_) = false;
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;
   bool exit_wanted_ ABSL_GUARDED_BY(mutex_) = false;
   // Written once, before exit_wanted_ is read as true without it.
